@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The names by which minibridge's rules are known in iptables.
+#pragma once
+
+#include <string_view>
+
+#include "src/model/rule.h"
+
+namespace mb {
+
+inline constexpr std::string_view kChainPrefix = "MINIBRIDGE";
+inline constexpr std::string_view kRawChain = "MINIBRIDGE-RAW";
+inline constexpr std::string_view kPublishChain = "MINIBRIDGE-PUBLISH";
+inline constexpr std::string_view kMasqueradeChain = "MINIBRIDGE-MASQUERADE";
+inline constexpr std::string_view kForwardChain = "MINIBRIDGE-FORWARD";
+inline constexpr std::string_view kEnterChain = "MINIBRIDGE-ENTER";
+// The operator's: made empty, never looked into, removed only while it is empty.
+inline constexpr std::string_view kUserChain = "MINIBRIDGE-USER";
+
+// The container that a rule of the publish chain belongs to, by its comment; empty if it cannot be told.
+std::string_view owner_of(const Rule& rule);
+
+// The same for the text of a comment: "minibridge web: 8080 -> 80/tcp" belongs to 'web'.
+std::string_view owner_in_comment(std::string_view comment);
+
+}  // namespace mb

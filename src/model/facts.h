@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the host looks like outside of what minibridge owns, as far as a decision depends on it. Gathered before a
+// plan is made, so that planning itself asks nobody.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/model/address.h"
+#include "src/model/port.h"
+
+namespace mb {
+
+// A port of the host that a process holds.
+struct Listener {
+  Protocol protocol = Protocol::tcp;
+  IpAddress address;  // any() = all
+  std::uint16_t port = 0;
+  std::uint64_t inode = 0;
+};
+
+struct Route {
+  Subnet destination;     // a default route (prefix 0) is not listed
+  std::string interface;  // its name, empty if there is none
+};
+
+struct HostFacts {
+  std::vector<Route> routes;
+  std::vector<IpAddress> local_addresses;
+  std::vector<Listener> listeners;
+  PortRange ephemeral_ports{32768, 60999};
+  // "nginx (pid 812)" or nothing; asked only for the error message.
+  std::function<std::optional<std::string>(const Listener&)> holder_of;
+};
+
+}  // namespace mb
