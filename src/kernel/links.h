@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Links, their addresses and routes: one function per step that changes them, and what is needed to look at them.
+//
+// Promises: every function acts in the namespace of the socket it is given; a link is made in one message, so a
+// failure leaves none behind; links that are not in a group of ours are never deleted.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "src/kernel/netlink.h"
+#include "src/model/kernel_state.h"
+#include "src/model/step.h"
+
+namespace mb::kernel {
+
+// A link as the kernel describes it.
+struct Link {
+  int index = 0;
+  std::string name;
+  std::string kind;  // "bridge", "veth" …; empty for real devices
+  std::string alias;
+  MacAddress mac;
+  std::uint32_t mtu = 0;
+  std::uint32_t group = 0;
+  bool up = false;
+  int master = 0;                // its index; 0: none
+  int peer_index = 0;            // of a veth: the other end, in the namespace peer_nsid
+  std::optional<int> peer_nsid;  // none: the same namespace
+  bool hairpin = false;
+  bool route_localnet = false;
+};
+
+// ---- looking
+
+// Nothing if there is no such link. Asking for a link also makes the kernel settle its carrier state (see observe.h).
+std::optional<Link> find_link(Socket& socket, std::string_view name);
+std::optional<Link> find_link(Socket& socket, int index);
+std::vector<Link> all_links(Socket& socket);
+
+// Addresses of a link without those that IPv6 gives by itself (fe80::/10).
+std::vector<InterfaceAddress> addresses_of(Socket& socket, int index);
+// Gateways of the default routes through a link that carry our protocol number.
+std::vector<IpAddress> gateways_of(Socket& socket, int index);
+
+struct RouteEntry {
+  Subnet destination;
+  int interface = 0;  // 0: none
+  std::uint32_t table = 0;
+};
+// The routes of all tables.
+std::vector<RouteEntry> all_routes(Socket& socket, Family family);
+std::vector<IpAddress> all_addresses(Socket& socket, Family family);
+
+// The number by which the socket's namespace knows the namespace of `namespace_fd`; none if it does not know it.
+std::optional<int> namespace_number(Socket& socket, int namespace_fd);
+
+// ---- changing
+
+void add_bridge(Socket& socket, const BridgeState& bridge);
+// The peer goes into the namespace of `namespace_fd`, in which `inside` is a socket. Neither end gets an IPv6 address of its own accord.
+void add_veth(Socket& host, Socket& inside, int namespace_fd, const VethState& veth);
+// `where` follows the link's name in an error: " in namespace '3fa2…'", or nothing.
+void change_link(Socket& socket, const InterfaceName& link, const step::LinkChange& to, std::string_view where = {});
+void add_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address,
+                 std::string_view where = {});
+void delete_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address,
+                    std::string_view where = {});
+void add_default_route(Socket& socket, const InterfaceName& link, const IpAddress& gateway,
+                       std::string_view where = {});
+void delete_default_route(Socket& socket, const InterfaceName& link, const IpAddress& gateway,
+                          std::string_view where = {});
+// Links that are gone already are left out.
+void take_links_down(Socket& socket, const std::vector<InterfaceName>& links);
+// Throws, before anything is deleted, if one of them is not ours.
+void delete_links(Socket& socket, const std::vector<InterfaceName>& links, const Identity& identity);
+
+}  // namespace mb::kernel

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "src/kernel/namespaces.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "netns/pin.h"
+#include "netns/signals_blocked.h"
+#include "src/base/error.h"
+#include "src/kernel/links.h"
+
+namespace mb::kernel {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Two descriptors each; the usual limit of a process is 1024.
+constexpr std::size_t kMostOpen = 128;
+
+constexpr std::string_view kLinkPrefix = "mb-";
+
+}  // namespace
+
+Inside::Inside(netns::Namespace opened)
+    : handle(std::move(opened)), route(netns::run_in(handle, [] { return Socket(NETLINK_ROUTE); })) {}
+
+Inside Inside::make() {
+  std::optional<Socket> socket;
+  auto made = netns::Namespace::create([&socket] {
+    socket.emplace(NETLINK_ROUTE);
+    // Every new namespace gets it; done here, nobody waits for it. The step that asks for it finds it done.
+    step::LinkChange up;
+    up.up = true;
+    change_link(*socket, InterfaceName::parse("lo"), up);
+  });
+  return {std::move(made), std::move(*socket)};
+}
+
+SpareNamespace::SpareNamespace() {
+  const netns::SignalsBlocked blocked;
+  thread_ = std::thread([this] { making_(); });
+}
+
+SpareNamespace::~SpareNamespace() { thread_.join(); }
+
+Inside SpareNamespace::take() { return made_.get(); }
+
+Namespaces::Namespaces(std::string state_dir, std::string link_dir, std::shared_ptr<SpareNamespace> spare)
+    : state_dir_(std::move(state_dir)), link_dir_(std::move(link_dir)), spare_(std::move(spare)) {}
+
+std::string Namespaces::pin_path(const Id& container) const { return pins_dir() + "/" + container; }
+
+bool Namespaces::is_pinned(const Id& container) const { return netns::is_pinned(pin_path(container)); }
+
+std::vector<Id> Namespaces::pins() const {
+  std::vector<Id> found;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(pins_dir(), absent)) found.push_back(entry.path().filename());
+  return found;
+}
+
+Inside Namespaces::made_or_opened(const std::string& source) {
+  if (!source.empty()) return Inside(netns::Namespace::open(source));
+  return spare_ && spare_->is_there() ? spare_->take() : Inside::make();
+}
+
+void Namespaces::pin(const Id& container, const std::string& source) {
+  open_.erase(container);
+  auto made = made_or_opened(source);
+  netns::prepare_pin_directory(pins_dir());
+  // An empty file may have been left by a process that was killed between making it and mounting on it.
+  if (!is_pinned(container)) netns::unpin(pin_path(container));
+  netns::pin(made.handle, pin_path(container));
+  // The steps that follow want to go inside, and it is open already.
+  try {
+    if (open_.size() < kMostOpen) open_.emplace(container, std::move(made));
+  } catch (...) {
+    netns::unpin(pin_path(container));
+    throw;
+  }
+}
+
+void Namespaces::unpin(const Id& container) {
+  open_.erase(container);  // our own descriptors would keep it alive
+  netns::unpin(pin_path(container));
+}
+
+Id Namespaces::linked_container(const std::string& path) const {
+  std::error_code not_a_link;
+  const fs::path target = fs::read_symlink(path, not_a_link);
+  return !not_a_link && target.parent_path() == pins_dir() ? target.filename().string() : Id();
+}
+
+void Namespaces::link(const Id& container, const std::string& name) {
+  const std::string path = link_dir_ + "/" + name;
+  const std::string attempt = fmt::format("cannot make '{}'", path);
+  std::error_code failed;
+  fs::create_directories(link_dir_, failed);
+  if (failed) throw system_failure(fmt::format("cannot make '{}'", link_dir_), failed.value());
+  const std::string target = pin_path(container);
+  if (::symlink(target.c_str(), path.c_str()) == 0) return;
+  if (errno != EEXIST) throw system_failure(attempt, errno);
+  const Id present = linked_container(path);
+  if (present == container) return;
+  if (present.empty()) {
+    throw Error(ErrorKind::conflict, fmt::format("{}: there is one already, and it is not minibridge's", attempt), {},
+                EEXIST);
+  }
+  // Left by a container that is gone. Renaming replaces it in one go.
+  const std::string beside = path + "~";
+  ::unlink(beside.c_str());
+  if (::symlink(target.c_str(), beside.c_str()) != 0 || ::rename(beside.c_str(), path.c_str()) != 0) {
+    throw system_failure(attempt, errno);
+  }
+}
+
+void Namespaces::unlink(const Id& container, const std::string& name) {
+  // Only the exact one: meanwhile another container may have taken the name.
+  if (!is_linked(container, name)) return;
+  const std::string path = link_dir_ + "/" + name;
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    throw system_failure(fmt::format("cannot remove '{}'", path), errno);
+}
+
+bool Namespaces::is_linked(const Id& container, const std::string& name) const {
+  return linked_container(link_dir_ + "/" + name) == container;
+}
+
+std::multimap<Id, std::string> Namespaces::links() const {
+  std::multimap<Id, std::string> found;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(link_dir_, absent)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kLinkPrefix)) continue;
+    if (Id container = linked_container(entry.path()); !container.empty()) found.emplace(std::move(container), name);
+  }
+  return found;
+}
+
+bool Namespaces::can_link() const {
+  fs::path place = link_dir_;
+  std::error_code ignored;
+  while (!fs::exists(place, ignored) && place.has_relative_path()) place = place.parent_path();
+  return fs::is_directory(place, ignored) && ::access(place.c_str(), W_OK | X_OK) == 0;
+}
+
+Inside& Namespaces::inside(const Id& container) {
+  const auto present = open_.find(container);
+  if (present != open_.end()) return present->second;
+  if (open_.size() >= kMostOpen) open_.clear();
+  return open_.emplace(container, Inside(netns::Namespace::open(pin_path(container)))).first->second;
+}
+
+}  // namespace mb::kernel

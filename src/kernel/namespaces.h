@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The network namespaces of containers: pinned at STATE/netns/ID, named for `ip netns` by symlinks, and reached
+// through netlink sockets opened inside.
+//
+// Promises: a symlink is only ever replaced or removed when it points to a pin of ours; a pin that fails leaves nothing behind.
+#pragma once
+
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "netns/namespace.h"
+#include "src/kernel/netlink.h"
+#include "src/model/kernel_state.h"
+
+namespace mb::kernel {
+
+// An open namespace and a route socket in it.
+struct Inside {
+  netns::Namespace handle;
+  Socket route;
+
+  explicit Inside(netns::Namespace opened);
+  // A new namespace.
+  static Inside make();
+
+ private:
+  Inside(netns::Namespace made, Socket socket) : handle(std::move(made)), route(std::move(socket)) {}
+};
+
+// A new namespace that is made while the caller does something else. Making one takes a third of the whole attaching
+// and needs nothing but itself. One that is not taken is gone without a trace.
+class SpareNamespace {
+ public:
+  SpareNamespace();
+  ~SpareNamespace();
+  SpareNamespace(const SpareNamespace&) = delete;
+  SpareNamespace& operator=(const SpareNamespace&) = delete;
+
+  // Waits for it; throws what making it threw. Only once.
+  Inside take();
+  bool is_there() const { return made_.valid(); }
+
+ private:
+  std::packaged_task<Inside()> making_{Inside::make};
+  std::future<Inside> made_ = making_.get_future();
+  std::thread thread_;
+};
+
+class Namespaces {
+ public:
+  // `state_dir`, `link_dir` and `spare` as in Config.
+  Namespaces(std::string state_dir, std::string link_dir, std::shared_ptr<SpareNamespace> spare);
+
+  std::string pin_path(const Id& container) const;
+  bool is_pinned(const Id& container) const;
+  // What is in the directory of the pins, mounted or not.
+  std::vector<Id> pins() const;
+
+  // `source` empty: a new namespace.
+  void pin(const Id& container, const std::string& source);
+  void unpin(const Id& container);
+
+  void link(const Id& container, const std::string& name);
+  void unlink(const Id& container, const std::string& name);
+  // Whether link_dir/NAME points to the container's pin.
+  bool is_linked(const Id& container, const std::string& name) const;
+  // Every symlink in link_dir that points to a pin of ours: container -> name.
+  std::multimap<Id, std::string> links() const;
+  // Whether symlinks can be made; makes nothing.
+  bool can_link() const;
+
+  // Opening costs a thread, so what was opened stays open until the namespace is unpinned (or too many are).
+  // The reference is good until the next call of inside() or unpin().
+  Inside& inside(const Id& container);
+
+ private:
+  std::string pins_dir() const { return state_dir_ + "/netns"; }
+  // The container whose pin the symlink at `path` points to; empty: another place, or no symlink.
+  Id linked_container(const std::string& path) const;
+  Inside made_or_opened(const std::string& source);
+
+  std::string state_dir_;
+  std::string link_dir_;
+  std::shared_ptr<SpareNamespace> spare_;
+  std::map<Id, Inside> open_;
+};
+
+}  // namespace mb::kernel

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "src/kernel/observe.h"
+
+#include <cerrno>
+
+namespace mb::kernel {
+namespace {
+
+bool is_ours(const Link& link, const Identity& identity) {
+  return link.group == identity.group || link.group == identity.trash;
+}
+
+// The kernel takes names that we do not (bytes beyond ASCII, '%'). Links of ours have none of them; what was renamed
+// inside a container shows as no name at all.
+InterfaceName name_or_none(const std::string& text) {
+  try {
+    return InterfaceName::parse(text);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+}  // namespace
+
+Actual Observer::observe(const Scope& asked_for) && {
+  const Scope scope = widened(asked_for);
+  for (const auto& [container, link_name] : scope.namespaces) observe_namespace(container, link_name);
+  if (scope.everything) observe_leftovers(scope);
+  for (const auto& name : scope.bridges) observe_bridge(name);
+  for (const auto& [name, container] : scope.veths) observe_veth(name, container, scope.everything);
+  for (const auto& container : scope.directories) observe_directory(container);
+  return std::move(actual_);
+}
+
+Scope Observer::widened(const Scope& scope) {
+  Scope all = scope;
+  if (!scope.everything) return all;
+  for (const auto& link : all_links(host_)) {
+    const InterfaceName name = name_or_none(link.name);
+    if (!is_ours(link, identity_) || name.str().empty()) continue;
+    if (link.kind == "bridge") all.bridges.insert(name);
+    if (link.kind == "veth") all.veths.emplace(name, Id());
+  }
+  all.directories.merge(files_.directories());
+  return all;
+}
+
+void Observer::observe_bridge(const InterfaceName& name) {
+  const auto link = find_link(host_, name.str());
+  if (!link) return;
+  BridgeState bridge;
+  bridge.name = name;
+  // Something else under that name is not ours, whatever group somebody gave it.
+  bridge.group = link->kind == "bridge" ? link->group : 0;
+  bridge.mac = link->mac;
+  bridge.mtu = link->mtu;
+  bridge.up = link->up;
+  bridge.route_localnet = link->route_localnet;
+  bridge.alias = link->alias;
+  bridge.addresses = addresses_of(host_, link->index);
+  actual_.bridges.emplace(name, std::move(bridge));
+}
+
+void Observer::observe_veth(const InterfaceName& name, Id container, bool everything) {
+  const auto link = find_link(host_, name.str());
+  if (!link) return;
+  // Down and in the group of links that are being deleted: as good as gone. Whoever looks at everything wants to
+  // finish what was interrupted and must see it.
+  if (!everything && link->group == identity_.trash && !link->up) return;
+  VethState veth;
+  veth.host = name;
+  veth.group = link->group;
+  veth.bridge = bridge_name(link->master);
+  veth.up = link->up;
+  veth.hairpin = link->hairpin;
+  veth.alias = link->alias;
+  veth.peer_up = false;
+  if (container.empty() && link->peer_nsid) container = container_by_number(*link->peer_nsid);
+  veth.container = container;
+  if (link->kind == "veth" && !container.empty() && namespaces_.is_pinned(container)) observe_peer(veth, *link);
+  actual_.veths.emplace(name, std::move(veth));
+}
+
+// The other end counts only if it is in the container's own namespace.
+void Observer::observe_peer(VethState& veth, const Link& host) {
+  Inside& inside = namespaces_.inside(veth.container);
+  if (!host.peer_nsid || namespace_number(host_, inside.handle.fd()) != host.peer_nsid) return;
+  const auto peer = find_link(inside.route, host.peer_index);
+  if (!peer) return;
+  veth.peer = name_or_none(peer->name);
+  veth.mac = peer->mac;
+  veth.mtu = peer->mtu;
+  veth.peer_up = peer->up;
+  veth.addresses = addresses_of(inside.route, peer->index);
+  veth.gateways = gateways_of(inside.route, peer->index);
+}
+
+void Observer::observe_namespace(const Id& container, const std::string& link_name) {
+  if (!namespaces_.is_pinned(container)) return;
+  NamespaceState state;
+  state.container = container;
+  const auto lo = find_link(namespaces_.inside(container).route, "lo");
+  state.loopback_up = lo && lo->up;
+  if (!link_name.empty() && namespaces_.is_linked(container, link_name)) state.link_name = link_name;
+  actual_.namespaces.emplace(container, std::move(state));
+}
+
+// Pins and symlinks of containers nobody knows any more, and symlinks that have another name than they should.
+// A pin counts even when only its empty file is left: letting go of it removes that too.
+void Observer::observe_leftovers(const Scope& scope) {
+  for (const auto& container : namespaces_.pins()) {
+    if (!scope.namespaces.contains(container)) actual_.namespaces[container].container = container;
+  }
+  for (const auto& [container, name] : namespaces_.links()) {
+    const auto known = actual_.namespaces.find(container);
+    if (known == actual_.namespaces.end() && scope.namespaces.contains(container)) continue;
+    auto& state = actual_.namespaces[container];
+    state.container = container;
+    const auto wanted = scope.namespaces.find(container);
+    if (state.link_name.empty() || (wanted != scope.namespaces.end() && name != wanted->second)) state.link_name = name;
+  }
+}
+
+void Observer::observe_directory(const Id& container) {
+  if (!files_.has_directory(container)) return;
+  actual_.directories.insert(container);
+  actual_.files.merge(files_.read(container));
+}
+
+InterfaceName Observer::bridge_name(int index) {
+  if (index == 0) return {};
+  const auto known = bridge_names_.find(index);
+  if (known != bridge_names_.end()) return known->second;
+  const auto link = find_link(host_, index);
+  return bridge_names_[index] = link ? name_or_none(link->name) : InterfaceName();
+}
+
+Id Observer::container_by_number(int number) {
+  if (!numbered_) {
+    for (const auto& container : namespaces_.pins()) {
+      if (!namespaces_.is_pinned(container)) continue;
+      const auto pinned = netns::Namespace::open(namespaces_.pin_path(container));
+      if (const auto found = namespace_number(host_, pinned.fd())) containers_by_number_.emplace(*found, container);
+    }
+    numbered_ = true;
+  }
+  const auto found = containers_by_number_.find(number);
+  return found == containers_by_number_.end() ? Id() : found->second;
+}
+
+}  // namespace mb::kernel

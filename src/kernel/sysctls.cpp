@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "src/kernel/sysctls.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "netns/sysctl.h"
+#include "netns/unique_fd.h"
+#include "src/base/error.h"
+
+namespace mb::kernel {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kIpForward = "net.ipv4.ip_forward";
+
+// These two act in the namespace of the calling thread: /proc/sys/net follows the thread that opens a file in it.
+
+std::optional<std::string> read_here(const std::string& key) {
+  const std::string attempt = fmt::format("cannot read sysctl '{}'", key);
+  const netns::UniqueFd file(::open(netns::sysctl_path(key).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file && errno == ENOENT) return std::nullopt;
+  if (!file) throw system_failure(attempt, errno);
+  char buffer[4096];
+  const ssize_t got = ::read(file.get(), buffer, sizeof buffer);
+  if (got < 0) throw system_failure(attempt, errno);
+  std::string value(buffer, static_cast<std::size_t>(got));
+  if (!value.empty() && value.back() == '\n') value.pop_back();
+  return value;
+}
+
+void write_here(const std::string& key, const std::string& value) {
+  const std::string attempt = fmt::format("cannot write '{}' to sysctl '{}'", value, key);
+  const netns::UniqueFd file(::open(netns::sysctl_path(key).c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) throw system_failure(attempt, errno);
+  if (::write(file.get(), value.data(), value.size()) < 0) throw system_failure(attempt, errno);
+}
+
+// What switching IPv4 forwarding overwrites. Written with slashes, because an interface's name may hold dots.
+std::map<std::string, std::string> related_to_forwarding() {
+  std::map<std::string, std::string> related;
+  const auto note = [&](const std::string& key) {
+    if (auto value = read_here(key)) related.emplace(key, std::move(*value));
+  };
+  note("net/ipv4/conf/all/accept_redirects");
+  for (const auto& entry : fs::directory_iterator("/proc/sys/net/ipv4/conf")) {
+    const std::string interface = entry.path().filename();
+    if (interface != "all") note("net/ipv4/conf/" + interface + "/forwarding");  // `all` is ip_forward itself
+  }
+  return related;
+}
+
+std::optional<SysctlState> read_state(const SysctlKey& key) {
+  const auto value = read_here(key.name);
+  if (!value) return std::nullopt;
+  SysctlState state{*value, {}};
+  // Only while it is off is there something to lose; this keeps the usual case free of reading a file per interface.
+  if (key.name == kIpForward && *value == "0") state.related = related_to_forwarding();
+  return state;
+}
+
+void write_state(const SysctlKey& key, const SysctlState& to) {
+  if (read_here(key.name) != to.value) write_here(key.name, to.value);
+  for (const auto& [name, value] : to.related) {
+    const auto present = read_here(name);
+    if (present && *present != value) write_here(name, value);
+  }
+}
+
+// Runs `function` in the container's namespace, or right here for the host.
+template <class Function>
+auto in_place_of(Namespaces& namespaces, const Id& container, Function function) {
+  if (container.empty()) return function();
+  return netns::run_in(namespaces.inside(container).handle, function);
+}
+
+}  // namespace
+
+std::map<SysctlKey, SysctlState> read_sysctls(Namespaces& namespaces, const std::set<SysctlKey>& keys) {
+  std::map<SysctlKey, SysctlState> found;
+  for (const auto& key : keys) {
+    if (!key.container.empty() && !namespaces.is_pinned(key.container)) continue;
+    auto state = in_place_of(namespaces, key.container, [&] { return read_state(key); });
+    if (state) found.emplace(key, std::move(*state));
+  }
+  return found;
+}
+
+void set_sysctl(Namespaces& namespaces, const SysctlKey& key, const SysctlState& to) {
+  in_place_of(namespaces, key.container, [&] { write_state(key, to); });
+}
+
+std::string read_host_sysctl(const std::string& name) {
+  auto value = read_here(name);
+  if (!value) throw system_failure(fmt::format("cannot read sysctl '{}'", name), ENOENT);
+  return *value;
+}
+
+}  // namespace mb::kernel
