@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "src/engine/engine.h"
+
+#include <algorithm>
+#include <string>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "netns/netns.h"
+#include "src/base/error.h"
+#include "src/engine/facts.h"
+#include "src/engine/passage.h"
+#include "src/engine/session.h"
+#include "src/kernel/namespaces.h"
+#include "src/model/chains.h"
+#include "src/plan/resolve.h"
+
+namespace mb::engine {
+namespace {
+
+using store::Access;
+
+constexpr Passage::Extent kTouched{};
+constexpr Passage::Extent kEverything{true, false};
+constexpr Passage::Extent kEverythingBack{true, true};
+
+// Containers whose supervisor is gone, as changes.
+std::vector<Change> ends_of_the_dead(const Setup& setup, const store::Store& store) {
+  std::vector<Change> ends;
+  for (const auto& container : store.running()) {
+    if (!setup.is_alive(container.id)) ends.emplace_back(change::EndContainer{container.id, std::nullopt, setup.now()});
+  }
+  return ends;
+}
+
+// A new namespace is begun before anything else is done, when one will be needed.
+std::shared_ptr<kernel::SpareNamespace> spare_for(const std::vector<Change>& changes) {
+  const bool needed = std::any_of(changes.begin(), changes.end(), [](const Change& change) {
+    const auto* add = std::get_if<change::AddContainer>(&change);
+    return add != nullptr && add->container.kind == ContainerKind::netns &&
+           add->container.attachment != Attachment::host;
+  });
+  return needed ? std::make_shared<kernel::SpareNamespace>() : nullptr;
+}
+
+Delta delta_of(const std::vector<Change>& changes, Session& session) {
+  const auto facts = gather_facts(changes, *session.store, *session.kernel);
+  return plan::resolve(changes, *session.store, facts);
+}
+
+// Signals are sent before the lock is taken; meanwhile somebody may have started the container again. Taking it out now
+// would leave its processes without an owner.
+void refuse_to_take_out_the_living(const Setup& setup, const Delta& delta) {
+  for (const auto& [before, after] : delta.containers) {
+    const bool ran = before && before->status == ContainerStatus::running;
+    const bool runs_on = after && after->status == ContainerStatus::running;
+    if (!ran || runs_on || before->supervisor_pid == getpid() || !setup.is_alive(before->id)) continue;
+    throw Error(ErrorKind::conflict, fmt::format("container '{}' is running", before->name.str()),
+                "it was started meanwhile; try again");
+  }
+}
+
+// Puts right what an accident left behind, before anything new is begun.
+void heal(const Setup& setup, Session& session) {
+  const auto ends = ends_of_the_dead(setup, *session.store);
+  const bool accident = session.store->marked();
+  if (ends.empty() && !accident) return;
+  Passage(setup, session, delta_of(ends, session), accident ? kEverything : kTouched).roll_forward();
+}
+
+Delta everything_goes(const store::Store& store) {
+  Delta delta;
+  delta.dropped_networks = store.networks();
+  for (auto& container : store.containers()) delta.containers.push_back({std::move(container), std::nullopt});
+  return delta;
+}
+
+// The operator's chain outlives us when there is something in it.
+bool operator_chain_is_left(Session& session) {
+  Scope nothing;
+  const auto rules = session.kernel->observe(nothing).rules;
+  return std::any_of(rules.begin(), rules.end(),
+                     [](const auto& entry) { return entry.second.chains.contains(std::string(kUserChain)); });
+}
+
+}  // namespace
+
+Outcome Engine::run(const std::vector<Change>& changes) const {
+  auto session = open_session(setup_, Access::write, spare_for(changes));
+  heal(setup_, session);
+  auto delta = delta_of(changes, session);
+  refuse_to_take_out_the_living(setup_, delta);
+  Passage passage(setup_, session, std::move(delta), kTouched);
+  const bool rolls_forward = std::any_of(changes.begin(), changes.end(), removes);
+  return rolls_forward ? passage.roll_forward() : passage.carry_out();
+}
+
+Outcome Engine::plan(const std::vector<Change>& changes) const {
+  auto session = open_session(setup_, Access::read);
+  auto delta = delta_of(changes, session);
+  Passage passage(setup_, session, delta, kTouched);
+  return {passage.plan(), std::move(delta), {}, passage.name_of()};
+}
+
+Outcome Engine::repair() const {
+  auto session = open_session(setup_, Access::write);
+  const auto ends = ends_of_the_dead(setup_, *session.store);
+  return Passage(setup_, session, delta_of(ends, session), kEverything).roll_forward();
+}
+
+Outcome Engine::check() const {
+  auto session = open_session(setup_, Access::read);
+  auto delta = delta_of(ends_of_the_dead(setup_, *session.store), session);
+  Passage passage(setup_, session, delta, kEverything);
+  return {passage.plan(), std::move(delta), {}, passage.name_of()};
+}
+
+RuleReport Engine::rules() const {
+  auto session = open_session(setup_, Access::read);
+  Passage passage(setup_, session, {}, kEverything);
+  return {passage.desired().rules, passage.actual().rules};
+}
+
+Outcome Engine::take_down() const {
+  auto session = open_session(setup_, Access::write);
+  auto delta = everything_goes(*session.store);
+  refuse_to_take_out_the_living(setup_, delta);
+  auto outcome = Passage(setup_, session, std::move(delta), kEverythingBack).roll_forward();
+  if (operator_chain_is_left(session)) {
+    outcome.notices.push_back("the chain MINIBRIDGE-USER holds rules of yours and was left in place");
+  }
+  session.store.reset();
+  session.kernel.reset();
+  netns::remove_pin_directory(setup_.state_dir + "/netns");
+  store::remove_state(setup_.state_dir);
+  return outcome;
+}
+
+Outcome Engine::plan_take_down() const {
+  auto session = open_session(setup_, Access::read);
+  auto delta = everything_goes(*session.store);
+  Passage passage(setup_, session, delta, kEverythingBack);
+  return {passage.plan(), std::move(delta), {}, passage.name_of()};
+}
+
+}  // namespace mb::engine
