@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "src/container/exec.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "src/base/error.h"
+#include "src/container/alive.h"
+#include "src/container/attend.h"
+#include "src/container/console.h"
+#include "src/container/descriptors.h"
+#include "src/container/failure.h"
+#include "src/container/hostname.h"
+#include "src/container/pidfd.h"
+#include "src/container/process.h"
+#include "src/container/session.h"
+#include "src/container/signals.h"
+#include "src/container/view.h"
+
+namespace mb::container {
+namespace {
+
+constexpr int kOursFailed = 125;
+constexpr int kNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
+
+[[noreturn]] void not_running(const ExecTarget& target) {
+  throw Error(ErrorKind::conflict, fmt::format("container '{}' is not running", target.name.str()));
+}
+
+// The number was written down when the container started and may have passed to another process since. The
+// supervisor's lock tells: still held after the descriptor was opened means that it is the init we mean.
+netns::UniqueFd open_init(const ExecTarget& target) {
+  netns::UniqueFd init = open_process(target.init_pid);
+  if (!init && errno == ESRCH) not_running(target);
+  if (!init) throw system_failure(fmt::format("cannot open the init of container '{}'", target.name.str()), errno);
+  if (!is_alive(target.state_dir, target.id)) not_running(target);
+  return init;
+}
+
+netns::UniqueFd open_pin(const ExecTarget& target) {
+  if (target.namespace_path.empty()) return {};
+  netns::UniqueFd pin(::open(target.namespace_path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!pin) throw system_failure(fmt::format("cannot open '{}'", target.namespace_path), errno);
+  return pin;
+}
+
+// What leads into the container, opened before the fork so that its absence is noticed there.
+struct Door {
+  netns::UniqueFd init;
+  netns::UniqueFd pin;
+};
+
+Door open_door(const ExecTarget& target) {
+  if (target.init_pid > 0) return {open_init(target), {}};
+  return {{}, open_pin(target)};
+}
+
+void join_init(const Door& door, const ExecTarget& target) {
+  if (::setns(door.init.get(), kNamespaces) == 0) return;
+  if (errno == ESRCH) not_running(target);
+  throw system_failure(fmt::format("cannot enter the namespaces of container '{}'", target.name.str()), errno);
+}
+
+void enter_bare_namespace(const Door& door, const ExecTarget& target) {
+  const std::string what = fmt::format("cannot enter the namespace of container '{}'", target.name.str());
+  if (door.pin && ::setns(door.pin.get(), CLONE_NEWNET) != 0) throw system_failure(what, errno);
+  if (::unshare(CLONE_NEWNS | CLONE_NEWUTS) != 0) throw system_failure(what, errno);
+  View view;
+  view.state_dir = target.state_dir;
+  view.id = target.id;
+  view.own_processes = false;
+  view.own_network = static_cast<bool>(door.pin);
+  enter_view(view);
+  set_hostname(target.hostname);
+}
+
+void enter(const Door& door, const ExecTarget& target) {
+  if (door.init) {
+    join_init(door, target);
+  } else {
+    enter_bare_namespace(door, target);
+  }
+}
+
+int live(const Door& door, const ExecTarget& target, const ProcessSpec& spec, const Stdio& stdio, Channel& channel) {
+  enter(door, target);
+  return run_command(spec, {}, stdio, channel);
+}
+
+// The process between us and the command: pid namespaces are entered by children only.
+[[noreturn]] void be_joiner(const Door& door, const ExecTarget& target, const ProcessSpec& spec, const Stdio& stdio,
+                            Channel channel) noexcept {
+  ::prctl(PR_SET_PDEATHSIG, orphaned_signal());
+  const Streams& streams = stdio.streams;
+  close_all_but({channel.fd(), streams.in, streams.out, streams.err, door.init.get(), door.pin.get()});
+  ::setsid();
+  ::umask(022);
+  const std::optional<Message> message = channel.receive();
+  if (!message || message->word != Word::go) ::_exit(kOursFailed);
+  try {
+    ::_exit(live(door, target, spec, stdio, channel));
+  } catch (const std::exception& error) {
+    channel.send(Word::failed, encode_error(error));
+  }
+  ::_exit(kOursFailed);
+}
+
+}  // namespace
+
+int exec_in_container(const ExecTarget& target, const ProcessSpec& spec) {
+  const SignalReader signals(supervised_signals());
+  const Door door = open_door(target);
+  const std::unique_ptr<Console> console = open_foreground_console(spec);
+  const Stdio stdio = console->stdio();
+  Prepared joiner =
+      spawn_process(0, [&](Channel channel) { be_joiner(door, target, spec, stdio, std::move(channel)); });
+  joiner.go();
+  console->connect(joiner.take_terminal());
+  return stay_until_end(joiner, *console, signals);
+}
+
+}  // namespace mb::container

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What is started, as a value.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "src/model/objects.h"
+
+namespace mb::container {
+
+struct Launch {
+  Id id;
+  Name name;
+  std::string state_dir;
+  Attachment attachment = Attachment::networks;
+  std::string hostname;  // empty: the host's
+  ProcessSpec process;
+  std::vector<PublishSpec> publish;  // where the built-in test server listens; only the container's side matters
+};
+
+}  // namespace mb::container
