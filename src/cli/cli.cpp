@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "src/cli/cli.h"
+
+#include <algorithm>
+#include <csignal>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "src/base/error.h"
+#include "src/base/text.h"
+#include "src/cli/context.h"
+#include "src/cli/output.h"
+#include "src/cli/verbs.h"
+#include "src/container/failure.h"
+
+namespace mb::cli {
+namespace {
+
+constexpr int kOurFailure = 125;
+
+int exit_status_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::failed:
+    case ErrorKind::not_found: return 1;
+    case ErrorKind::usage: return 2;
+    case ErrorKind::privilege: return 3;
+    case ErrorKind::conflict: return 4;
+    case ErrorKind::differences: return 5;
+  }
+  return 1;
+}
+
+bool takes_value(const std::string& word) { return word == "--state-dir" || word == "--format" || word == "--color"; }
+
+// Where the verb stands; the number of words if there is none.
+std::size_t verb_position(const std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (takes_value(words[i])) {
+      ++i;
+    } else if (!words[i].starts_with('-')) {
+      return i;
+    }
+  }
+  return words.size();
+}
+
+// "plan VERB …" is "--dry-run VERB …".
+void unfold_plan(std::vector<std::string>& words) {
+  const auto at = verb_position(words);
+  if (at + 1 >= words.size() || words[at] != "plan" || words[at + 1].starts_with('-')) return;
+  words[at] = "--dry-run";
+}
+
+// The words after "--" are the container's command and none of our business.
+std::vector<std::string> cut_command(std::vector<std::string>& words) {
+  const auto dashes = std::find(words.begin(), words.end(), "--");
+  if (dashes == words.end()) return {};
+  std::vector<std::string> command(dashes + 1, words.end());
+  words.erase(dashes, words.end());
+  return command;
+}
+
+void add_globals(CLI::App& app, Globals& globals) {
+  app.add_option("--state-dir", globals.state_dir, "where the state is kept")
+      ->capture_default_str()
+      ->envname("MINIBRIDGE_STATE_DIR");
+  app.add_option("--format", globals.format, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  app.add_option("--color", globals.color, "auto, always or never")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->capture_default_str();
+  app.add_flag("-v,--verbose", globals.verbose, "tell each step as it is taken");
+  app.add_flag("--dry-run", globals.dry_run, "print the steps and the exact rules, change nothing");
+}
+
+class Program {
+ public:
+  Program()
+      : app_("Container networks straight on the kernel: namespaces, veth pairs, a bridge and iptables rules.",
+             "minibridge") {
+    app_.require_subcommand(0, 1);
+    app_.set_help_flag("--help", "show this help");
+    app_.fallthrough();
+    add_globals(app_, context_.globals);
+    add_run_verbs(app_, context_);
+    add_exec_verb(app_, context_);
+    add_container_verbs(app_, context_);
+    add_publish_verbs(app_, context_);
+    add_network_verbs(app_, context_);
+    add_inspect_verb(app_, context_);
+    add_maintenance_verbs(app_, context_);
+    add_echo_verb(app_, context_);
+  }
+
+  int run(std::vector<std::string> words) {
+    unfold_plan(words);
+    context_.command = cut_command(words);
+    dry_run_ = std::find(words.begin(), words.end(), "--dry-run") != words.end();
+    const auto verb = verb_position(words);
+    if (verb < words.size()) verb_ = words[verb];
+    // Known before the words are parsed, so that errors about the words come in the form that was asked for.
+    const std::vector<std::string> apart = {"--format", "json"};
+    json_ = std::find(words.begin(), words.end(), "--format=json") != words.end() ||
+            std::search(words.begin(), words.end(), apart.begin(), apart.end()) != words.end();
+    if (words.empty()) {
+      print_line(app_.help());
+      return 2;
+    }
+    return guarded([&] {
+      std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+      app_.parse(words);
+      set_color(context_.globals.color);
+      if (app_.get_subcommands().empty())
+        throw Error(ErrorKind::usage, "a verb is missing", "'minibridge --help' lists them");
+    });
+  }
+
+ private:
+  // A plan of `run` is no run.
+  bool is_run_or_exec() const { return (verb_ == "run" || verb_ == "exec") && !dry_run_; }
+
+  int failed(const Error& error) const {
+    print_error(error, json_);
+    if (const auto* failure = dynamic_cast<const container::CommandFailure*>(&error)) return failure->exit_status();
+    return is_run_or_exec() ? kOurFailure : exit_status_of(error.kind());
+  }
+
+  int misunderstood(const CLI::ParseError& problem) {
+    if (problem.get_exit_code() == 0) {  // --help
+      print_line(app_.help());           // CLI11 goes on to the verb that was named
+      return 0;
+    }
+    if (!verb_.empty() && !is_verb(verb_)) {
+      return failed(Error(ErrorKind::usage, fmt::format("there is no verb '{}'", printable(verb_)),
+                          "'minibridge --help' lists them"));
+    }
+    const std::string hint = verb_.empty() ? "'minibridge --help' lists the verbs"
+                                           : fmt::format("'minibridge {} --help' shows its words", verb_);
+    return failed(Error(ErrorKind::usage, problem.what(), hint));
+  }
+
+  bool is_verb(const std::string& word) const {
+    const auto verbs = app_.get_subcommands([](const CLI::App*) { return true; });
+    return std::any_of(verbs.begin(), verbs.end(), [&](const CLI::App* verb) { return verb->get_name() == word; });
+  }
+
+  template <class Action>
+  int guarded(Action action) {
+    try {
+      action();
+      flush_output();
+      return context_.exit_status;
+    } catch (const CLI::ParseError& problem) {
+      return misunderstood(problem);
+    } catch (const Error& error) {
+      return failed(error);
+    } catch (const std::system_error& error) {
+      return failed(Error(ErrorKind::failed, error.what(), {}, error.code().value()));
+    } catch (const std::exception& error) {
+      return failed(Error(ErrorKind::failed, fmt::format("unexpected: {}", error.what()),
+                          "this is a defect of minibridge; please report it"));
+    }
+  }
+
+  CLI::App app_;
+  Context context_;
+  std::string verb_;
+  bool json_ = false;
+  bool dry_run_ = false;
+};
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  // A reader that went away (`minibridge ps | head -1`) is met at the write, not by a signal in the middle of a change.
+  std::signal(SIGPIPE, SIG_IGN);
+  return Program().run({argv + 1, argv + argc});
+}
+
+}  // namespace mb::cli

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What every verb has at hand: the global options, the engine, and how to speak to the user.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/engine/engine.h"
+#include "src/model/objects.h"
+#include "src/store/store.h"
+
+namespace mb::cli {
+
+struct Globals {
+  std::string state_dir = "/run/minibridge";
+  std::string format = "table";
+  std::string color = "auto";
+  bool verbose = false;
+  bool dry_run = false;
+
+  bool json() const { return format == "json"; }
+};
+
+class Context {
+ public:
+  Globals globals;
+  int exit_status = 0;
+  std::vector<std::string> command;  // the words after "--"
+
+  engine::Setup setup() const;
+  engine::Engine engine() const { return engine::Engine(setup()); }
+  // The state, to be read.
+  std::unique_ptr<store::Store> state() const;
+  // Throws Error(not_found).
+  Container container(const store::Store& state, const std::string& name) const;
+  Network network(const store::Store& state, const std::string& name) const;
+
+  // Runs changes through the pipe, or prints the plan (--dry-run). `what` is printed, one a line, when done.
+  void change(const std::vector<Change>& changes, const std::vector<std::string>& what = {});
+  void print_plan(const engine::Outcome& outcome) const;
+  static void notify(const std::vector<std::string>& notices);
+};
+
+// Throws Error(privilege) when the process may not configure networks, in one sentence that says what is missing.
+void require_privilege();
+
+// Whether a container runs: what the state says, and whether its supervisor lives.
+bool is_running(const engine::Setup& setup, const Container& container);
+// "running", "created", "exited (0)" …
+std::string status_text(const engine::Setup& setup, const Container& container);
+
+}  // namespace mb::cli

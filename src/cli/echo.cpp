@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// echo
+#include "src/container/echo.h"
+
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include "src/base/text.h"
+#include "src/cli/verbs.h"
+
+namespace mb::cli {
+namespace {
+
+struct EchoWords {
+  std::vector<std::string> listen;
+  bool udp = false;
+};
+
+// "ADDR:PORT", ":PORT" or "PORT"; an IPv6 address in brackets. Without an address: every one, of both families.
+container::EchoListen parse_listen(const std::string& text) {
+  Scanner scan("listening address", text);
+  container::EchoListen listen;
+  listen.address = IpAddress::any(Family::v6);
+  if (scan.accept('[')) {
+    listen.address = IpAddress::parse(scan.until("]"));
+    scan.expect(']');
+    scan.expect(':');
+  } else if (const auto colon = text.find(':'); colon != std::string::npos) {
+    const auto address = scan.until(":");
+    if (!address.empty()) listen.address = IpAddress::parse(address);
+    scan.expect(':');
+  }
+  listen.port = static_cast<std::uint16_t>(scan.number("a port", 1, 65535));
+  scan.expect_end();
+  return listen;
+}
+
+void serve(const EchoWords& words) {
+  auto listen = words.listen;
+  if (listen.empty()) listen.emplace_back("1234");
+  container::EchoOptions options;
+  for (const auto& text : listen) {
+    options.listen.push_back(parse_listen(text));
+    if (!words.udp) continue;
+    options.listen.push_back(options.listen.back());
+    options.listen.back().protocol = Protocol::udp;
+  }
+  container::serve_echo(options);
+}
+
+}  // namespace
+
+void add_echo_verb(CLI::App& app, Context&) {
+  auto words = std::make_shared<EchoWords>();
+  auto* verb = app.add_subcommand("echo", "the test server: tells each client the addresses it sees");
+  verb->set_help_flag("--help", "show this help");
+  verb->footer("Example: minibridge echo --listen 127.0.0.1:1234 --udp");
+  verb->add_option("--listen", words->listen, "ADDR:PORT, [ADDR]:PORT or PORT (repeatable); default: 1234")
+      ->take_all()
+      ->allow_extra_args(false);
+  verb->add_flag("--udp", words->udp, "serve UDP on the same ports, too");
+  verb->callback([words] { serve(*words); });
+}
+
+}  // namespace mb::cli

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// exec
+#include "src/container/exec.h"
+
+#include <memory>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include "src/base/error.h"
+#include "src/cli/context.h"
+#include "src/cli/process_options.h"
+#include "src/cli/verbs.h"
+#include "src/container/check.h"
+
+namespace mb::cli {
+namespace {
+
+struct ExecOptions {
+  ProcessOptions process;
+  std::string name;
+  std::vector<std::string> command;
+};
+
+container::ExecTarget target_of(const Context& context, const Container& container) {
+  container::ExecTarget target;
+  target.id = container.id;
+  target.name = container.name;
+  target.state_dir = context.globals.state_dir;
+  target.hostname = container.hostname;
+  if (container.kind == ContainerKind::process) {
+    target.init_pid = container.init_pid;
+  } else {
+    target.namespace_path = fmt::format("{}/netns/{}", context.globals.state_dir, container.id);
+  }
+  return target;
+}
+
+void exec_command(Context& context, ExecOptions options) {
+  options.command.insert(options.command.end(), context.command.begin(), context.command.end());
+  if (options.command.empty())
+    throw Error(ErrorKind::usage, "a command is missing", "minibridge exec NAME -- CMD ARG…");
+  const auto state = context.state();
+  const auto container = context.container(*state, options.name);
+  if (container.kind == ContainerKind::process && !is_running(context.setup(), container)) {
+    throw Error(ErrorKind::conflict, fmt::format("container '{}' is not running", container.name.str()),
+                fmt::format("'minibridge start {}' runs it again", container.name.str()));
+  }
+  require_privilege();
+  auto spec = container.process;
+  spec.argv = options.command;
+  spec.environment = environment_with(container.process.environment, options.process);
+  if (options.process.terminal)
+    spec.environment = environment_with(default_environment(container.hostname, true), options.process);
+  if (!options.process.working_directory.empty()) spec.working_directory = options.process.working_directory;
+  if (!options.process.user.empty()) spec.user = options.process.user;
+  spec.privileged = spec.privileged || options.process.privileged;
+  spec.terminal = options.process.terminal;
+  spec.interactive = options.process.interactive;
+  container::check_process_spec(spec);
+  context.exit_status = container::exec_in_container(target_of(context, container), spec);
+}
+
+}  // namespace
+
+void add_exec_verb(CLI::App& app, Context& context) {
+  auto options = std::make_shared<ExecOptions>();
+  auto* verb = app.add_subcommand("exec", "run a further command in a container");
+  verb->set_help_flag("--help", "show this help");
+  verb->footer("Example: minibridge exec web -- ip addr\n         minibridge exec -it web -- sh");
+  add_exec_options(*verb, options->process);
+  verb->add_option("NAME", options->name, "name or id")->required();
+  verb->add_option("CMD", options->command, "the command; words that begin with '-' go after '--'");
+  verb->callback([options, &context] { exec_command(context, *options); });
+}
+
+}  // namespace mb::cli

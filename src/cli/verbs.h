@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The families of verbs. Each adds its words to the command line; what they mean stands beside them.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace mb::cli {
+
+class Context;
+
+void add_run_verbs(CLI::App& app, Context& context);          // run, create
+void add_exec_verb(CLI::App& app, Context& context);          // exec
+void add_container_verbs(CLI::App& app, Context& context);    // ps, start, stop, restart, kill, rm, logs, port, wait
+void add_network_verbs(CLI::App& app, Context& context);      // network …
+void add_publish_verbs(CLI::App& app, Context& context);      // publish, unpublish
+void add_inspect_verb(CLI::App& app, Context& context);       // inspect
+void add_maintenance_verbs(CLI::App& app, Context& context);  // plan, repair, rules, down, version
+void add_echo_verb(CLI::App& app, Context& context);          // echo
+
+}  // namespace mb::cli
