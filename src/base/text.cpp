@@ -91,7 +91,7 @@ void Scanner::fail_at(std::size_t offset, std::string_view reason, std::string h
   throw Error(ErrorKind::usage,
               fmt::format("'{}' is not {} {}: {} at position {}", printable(text_), article_of(what_), what_, reason,
                           offset + 1),
-              std::move(hint));
+              hint.empty() ? std::string(form_) : std::move(hint));
 }
 
 std::string printable(std::string_view text) {

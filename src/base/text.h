@@ -14,12 +14,14 @@ namespace mb {
 std::vector<std::string_view> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
-// Reads a text from left to right. `what` names the kind of thing that is parsed ("publish specification").
+// Reads a text from left to right. `what` names the kind of thing that is parsed ("publish specification"), `form`
+// shows a right one: the hint of every failure that has no better one.
 // Every failure throws Error(usage): "'80x' is not a publish specification: unexpected 'x' at position 3".
 // Positions count characters from 1.
 class Scanner {
  public:
-  Scanner(std::string_view what, std::string_view text) : what_(what), text_(text) {}
+  Scanner(std::string_view what, std::string_view text, std::string_view form = {})
+      : what_(what), text_(text), form_(form) {}
 
   bool done() const { return at_ == text_.size(); }
   char peek() const { return done() ? '\0' : text_[at_]; }
@@ -45,6 +47,7 @@ class Scanner {
  private:
   std::string_view what_;
   std::string_view text_;
+  std::string_view form_;
   std::size_t at_ = 0;
 };
 

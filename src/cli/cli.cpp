@@ -95,6 +95,7 @@ class Program {
     add_inspect_verb(app_, context_);
     add_maintenance_verbs(app_, context_);
     add_echo_verb(app_, context_);
+    app_.parse_complete_callback([this] { set_color(context_.globals.color); });  // before the verb's own callback
   }
 
   int run(std::vector<std::string> words) {
@@ -114,7 +115,6 @@ class Program {
     return guarded([&] {
       std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
       app_.parse(words);
-      set_color(context_.globals.color);
       if (app_.get_subcommands().empty())
         throw Error(ErrorKind::usage, "a verb is missing", "'minibridge --help' lists them");
     });
@@ -125,9 +125,20 @@ class Program {
   bool is_run_or_exec() const { return (verb_ == "run" || verb_ == "exec") && !dry_run_; }
 
   int failed(const Error& error) const {
-    print_error(error, json_);
+    print_error(error.hint().empty() && error.kind() == ErrorKind::usage ? with_hint_at_help(error) : error, json_);
     if (const auto* failure = dynamic_cast<const container::CommandFailure*>(&error)) return failure->exit_status();
     return is_run_or_exec() ? kOurFailure : exit_status_of(error.kind());
+  }
+
+  std::string hint_at_help() const {
+    return verb_.empty() ? "'minibridge --help' lists the verbs"
+                         : fmt::format("'minibridge {} --help' shows its words", verb_);
+  }
+
+  Error with_hint_at_help(const Error& error) const {
+    Error hinted(error.kind(), error.message(), hint_at_help(), error.error_number());
+    for (const auto& cause : error.causes()) hinted.add_cause(cause);
+    return hinted;
   }
 
   int misunderstood(const CLI::ParseError& problem) {
@@ -139,9 +150,7 @@ class Program {
       return failed(Error(ErrorKind::usage, fmt::format("there is no verb '{}'", printable(verb_)),
                           "'minibridge --help' lists them"));
     }
-    const std::string hint = verb_.empty() ? "'minibridge --help' lists the verbs"
-                                           : fmt::format("'minibridge {} --help' shows its words", verb_);
-    return failed(Error(ErrorKind::usage, problem.what(), hint));
+    return failed(Error(ErrorKind::usage, problem.what()));
   }
 
   bool is_verb(const std::string& word) const {

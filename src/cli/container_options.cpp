@@ -17,11 +17,11 @@ constexpr const char* kDefaultBridge = "minibridge0";
 
 // "NAME:ADDRESS", the address may hold colons.
 HostEntry parse_host_entry(std::string_view text) {
-  Scanner scan("host entry", text);
+  Scanner scan("host entry", text, "for example db:10.0.0.5");
   const auto name = scan.until(":");
   if (name.empty()) scan.fail("expected a name");
   if (name.find_first_of(" \t\n#") != std::string_view::npos) scan.fail_at(0, "a host name has no blanks");
-  if (!scan.accept(':')) scan.fail("expected ':' and an address", "for example db:10.0.0.5");
+  if (!scan.accept(':')) scan.fail("expected ':' and an address");
   return {std::string(name), IpAddress::parse(scan.rest())};
 }
 
@@ -40,7 +40,7 @@ std::pair<std::string, std::string> parse_sysctl(std::string_view text) {
 }
 
 std::string checked_hostname(const std::string& text) {
-  const Scanner scan("host name", text);
+  const Scanner scan("host name", text, "letters, digits and '-', up to 63 characters");
   if (text.size() > 63) scan.fail_at(63, "it is too long");
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];

@@ -20,7 +20,7 @@ struct EchoWords {
 
 // "ADDR:PORT", ":PORT" or "PORT"; an IPv6 address in brackets. Without an address: every one, of both families.
 container::EchoListen parse_listen(const std::string& text) {
-  Scanner scan("listening address", text);
+  Scanner scan("listening address", text, "a port or ADDRESS:PORT, for example 127.0.0.1:8080");
   container::EchoListen listen;
   listen.address = IpAddress::any(Family::v6);
   if (scan.accept('[')) {

@@ -31,7 +31,7 @@ struct CreateOptions {
 
 void settle_labels(change::AddNetwork& add, const std::vector<std::string>& labels) {
   for (const auto& label : labels) {
-    Scanner scan("label", label);
+    Scanner scan("label", label, "for example --label owner=ci");
     const auto key = scan.until("=");
     if (key.empty()) scan.fail("expected a key");
     scan.accept('=');

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -44,6 +45,11 @@ std::string cut(const std::string& line, std::size_t width) {
   return kept + "…";
 }
 
+// A reader that went away is no failure (`minibridge ps | head -1`); a full disk is.
+void check_written(bool written) {
+  if (!written && errno != EPIPE) throw system_failure("cannot write the output", errno);
+}
+
 std::string escaped(std::string_view code, std::string_view text) {
   return color_is_on() ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
 }
@@ -51,8 +57,7 @@ std::string escaped(std::string_view code, std::string_view text) {
 }  // namespace
 
 void print_line(std::string_view line) {
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fputc('\n', stdout);
+  check_written(std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF);
 }
 
 void print_error_line(std::string_view line) {
@@ -61,7 +66,7 @@ void print_error_line(std::string_view line) {
 }
 
 void print_error(const Error& error, bool json) {
-  flush_output();
+  std::fflush(stdout);  // what was said before; whether it arrived is no longer of interest
   if (json) {
     print_error_line(json_of_error(error));
     return;
@@ -98,6 +103,6 @@ void set_color(std::string_view when) {
 std::string dim(std::string_view text) { return escaped("2", text); }
 std::string bold(std::string_view text) { return escaped("1", text); }
 
-void flush_output() { std::fflush(stdout); }
+void flush_output() { check_written(std::fflush(stdout) == 0); }
 
 }  // namespace mb::cli

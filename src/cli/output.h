@@ -25,7 +25,7 @@ void set_color(std::string_view when);
 std::string dim(std::string_view text);
 std::string bold(std::string_view text);
 
-// Writes to a standard stream that nobody reads end the program quietly, like other tools.
+// Everything printed so far is written out now. Throws when it cannot be, unless nobody reads any more.
 void flush_output();
 
 }  // namespace mb::cli

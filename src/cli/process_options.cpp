@@ -39,11 +39,11 @@ void assign_file(std::vector<std::string>& environment, const std::string& path)
 }
 
 Volume parse_volume(const std::string& text) {
-  Scanner scan("volume", text);
+  Scanner scan("volume", text, "for example /srv/data:/data:ro");
   Volume volume;
   volume.host_path = scan.until(":");
   if (volume.host_path.empty()) scan.fail("expected a path on the host");
-  if (!scan.accept(':')) scan.fail("expected ':' and a path in the container", "for example /srv/data:/data:ro");
+  if (!scan.accept(':')) scan.fail("expected ':' and a path in the container");
   const auto at = scan.offset();
   volume.container_path = scan.until(":");
   if (!volume.container_path.starts_with('/')) scan.fail_at(at, "the path in the container must begin with '/'");

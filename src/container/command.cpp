@@ -47,8 +47,8 @@ void become_user(const ProcessSpec& spec, const Identity& identity) {
 
 void enter_directory(const std::string& directory) {
   if (::chdir(directory.c_str()) == 0) return;
-  throw CommandFailure(kCannotExecute, system_failure(fmt::format("cannot enter the working directory '{}'", directory),
-                                                      errno, "it must exist in the container; set it with --workdir"));
+  throw system_failure(fmt::format("cannot enter the working directory '{}'", directory), errno,
+                       "it must exist in the container; set it with --workdir");
 }
 
 // The same port may be published twice, on two addresses of the host: one socket serves both.

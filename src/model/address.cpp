@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view kDigits = "0123456789";
 
 IpAddress parse_v4(std::string_view text) {
-  Scanner scan("IPv4 address", text);
+  Scanner scan("IPv4 address", text, "four numbers, for example 172.17.0.2");
   std::uint32_t value = 0;
   for (int part = 0; part < 4; ++part) {
     if (part > 0) scan.expect('.');
@@ -29,7 +29,7 @@ IpAddress parse_v4(std::string_view text) {
 // The grammar of IPv6 text has enough corners (:: once, embedded IPv4) that the C library's parser decides;
 // what it cannot tell is the position, so the first impossible character is looked for here.
 IpAddress parse_v6(std::string_view text) {
-  Scanner scan("IPv6 address", text);
+  Scanner scan("IPv6 address", text, "for example fd00::2");
   const auto odd = text.find_first_not_of("0123456789abcdefABCDEF:.");
   if (odd != std::string_view::npos) scan.fail_at(odd, fmt::format("unexpected '{}'", printable(text.substr(odd, 1))));
   std::array<std::uint8_t, 16> bytes{};
@@ -150,7 +150,7 @@ Subnet Subnet::containing(IpAddress address, int prefix) {
 }
 
 Subnet Subnet::parse(std::string_view text) {
-  Scanner scan("subnet", text);
+  Scanner scan("subnet", text, "an address and a prefix length, for example 10.20.0.0/24");
   const auto address_text = scan.until("/");
   if (address_text.empty()) scan.fail("expected an address");
   const auto address = IpAddress::parse(address_text);
@@ -181,7 +181,7 @@ std::string Subnet::str() const { return fmt::format("{}/{}", base_.str(), prefi
 std::string InterfaceAddress::str() const { return fmt::format("{}/{}", address.str(), prefix); }
 
 MacAddress MacAddress::parse(std::string_view text) {
-  Scanner scan("MAC address", text);
+  Scanner scan("MAC address", text, "six pairs of hexadecimal digits, for example 02:42:ac:11:00:02");
   std::array<std::uint8_t, 6> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (i > 0) scan.expect(':');

@@ -34,7 +34,7 @@ Name Name::parse(std::string_view text) {
 }
 
 InterfaceName InterfaceName::parse(std::string_view text) {
-  const Scanner scan("interface name", text);
+  const Scanner scan("interface name", text, "up to 15 characters without blanks or slashes, for example br-lan");
   if (text.empty()) scan.fail("it is empty");
   // "all" and "default" are directories of net.ipv4.conf: inetdev_init in the kernel refuses links of these names.
   if (text == "." || text == ".." || text == "all" || text == "default")

@@ -9,6 +9,9 @@
 namespace mb {
 namespace {
 
+constexpr std::string_view kForm =
+    "[ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/tcp|udp|sctp], for example 8080:80 or 127.0.0.1:9000-9009:80-89/udp";
+
 PortRange parse_range(Scanner& scan) {
   const std::size_t start = scan.offset();
   PortRange range;
@@ -67,7 +70,7 @@ std::string PortRange::str() const {
 }
 
 PublishSpec PublishSpec::parse(std::string_view text) {
-  Scanner scan("publish specification", text);
+  Scanner scan("publish specification", text, kForm);
   PublishSpec spec;
   spec.host_address = parse_host_address(scan);
   // "IP::80" leaves the host port to the system.

@@ -194,7 +194,7 @@ TEST_F(BadInput, Names) {
       {"create a/b", "usage", "unexpected '/'"},
       {"create -- -a", "usage", "is"},
       {"create ''", "usage", "is not a name"},
-      {"create \"$(printf 'a\\nb')\"", "usage", "unexpected '\\n'"},
+      {"create \"$(printf 'a\\nb')\"", "usage", "unexpected '\\x0a'"},
       {"create \"$(printf 'a\\033[31mb')\"", "usage", "is not a name"},
       {"create \"$(printf 'a\\377b')\"", "usage", "is not a name"},
       {"create c1", "conflict", "there is a container 'c1' already"},
@@ -353,7 +353,7 @@ TEST_F(BadState, ADamagedRowIsNamedAndNothingIsChanged) {
   Program::must_mb("create c1");
   execute("CREATE TABLE kept AS SELECT * FROM containers; UPDATE containers SET document = '{\"name\":'");
   const auto host = snapshot_host();
-  for (const std::string words : {"ps -a", "create x", "repair"}) {
+  for (const std::string words : {"ps -a", "rm c1", "repair", "down"}) {
     const auto refused = Program::mb(words);
     EXPECT_EQ(refused.status, 1) << words;
     EXPECT_THAT(refused.err, testing::Not(HasSubstr("unexpected:"))) << words;

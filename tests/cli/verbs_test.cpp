@@ -299,7 +299,7 @@ TEST_F(Verbs, OptionsMayStandBeforeOrAfterTheVerb) {
 TEST_F(Verbs, VerboseTellsEachStepOnStandardError) {
   const auto told = Program::mb("-v create c1");
   EXPECT_THAT(told.out, MatchesRegex("[0-9a-f]{12}\n"));
-  EXPECT_THAT(told.err, testing::AllOf(HasSubstr("minibridge0"), HasSubstr("veth"), HasSubstr("commit nat")));
+  EXPECT_THAT(told.err, testing::AllOf(HasSubstr("minibridge0"), HasSubstr("veth"), HasSubstr("commit table nat")));
 }
 
 TEST_F(Verbs, PlanAsJsonNamesTheSteps) {

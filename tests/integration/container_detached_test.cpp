@@ -3,9 +3,10 @@
 // Containers in the background: their supervisor, their log, their end.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/inotify.h>
+#include <fcntl.h>
 #include <sys/mount.h>
 
+#include <csignal>
 #include <optional>
 
 #include <fmt/format.h>
@@ -129,7 +130,7 @@ TEST(ContainerDetached, ACommandThatDoesNotExistComesBack) {
     EXPECT_THAT(failure.message(), HasSubstr("there is no command 'no-such-command'"));
   }
   EXPECT_FALSE(is_alive(state.path(), kId));
-  EXPECT_TRUE(std::filesystem::is_empty(state.path() + "/containers/0123456789ab"));
+  EXPECT_FALSE(std::filesystem::exists(state.path() + "/containers/0123456789ab/status")) << "no command ran";
 }
 
 TEST(ContainerDetached, AnErrorOfAttachComesBackWhole) {
@@ -237,22 +238,24 @@ TEST(ContainerDetached, WhenTheParentDiesAfterAttachTheContainerGoesOn) {
 
 TEST(ContainerDetached, WhenTheParentDiesBeforeAttachNothingIsStarted) {
   const Directory state;
-  const std::string directory = state.path() + "/containers/0123456789ab";
-  std::filesystem::create_directories(directory);
-  // The supervisor opens the log after it has made the status file, and waits there until somebody reads.
-  ASSERT_EQ(::mkfifo((directory + "/log").c_str(), 0600), 0);
-  const netns::UniqueFd watch(::inotify_init1(IN_CLOEXEC));
-  ASSERT_GE(::inotify_add_watch(watch.get(), directory.c_str(), IN_CREATE), 0);
+  // The first thing a supervisor does is to open this file. Who has a lease on it is told, and the kernel lets the
+  // supervisor wait until the lease is given up.
+  const netns::UniqueFd lease(::open((state.path() + "/alive").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  sigset_t told;
+  sigemptyset(&told);
+  sigaddset(&told, SIGIO);
+  ASSERT_EQ(::sigprocmask(SIG_BLOCK, &told, nullptr), 0);
+  ASSERT_EQ(::fcntl(lease.get(), F_SETLEASE, F_WRLCK), 0);
   News news;
   {
     const Helper parent(fork_helper([&] {
       supervise_detached(shell(state, "true"), news.hooks([] {}));
       return 0;
     }));
-    ASSERT_TRUE(readable(watch.get()));
+    constexpr timespec kDeadline{20, 0};
+    ASSERT_EQ(::sigtimedwait(&told, nullptr, &kDeadline), SIGIO);
   }  // killed here
-  const netns::UniqueFd reader(::open((directory + "/log").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  ASSERT_TRUE(reader);
+  ASSERT_EQ(::fcntl(lease.get(), F_SETLEASE, F_UNLCK), 0);
   EXPECT_EQ(news.all(), "");
   EXPECT_FALSE(is_alive(state.path(), kId));
 }

@@ -196,12 +196,12 @@ TEST(ContainerRun, TheProgramIsLookedUpInTheContainersPath) {
   EXPECT_EQ(run(launch).out, "hello\n");
 }
 
-TEST(ContainerRun, AWorkingDirectoryThatDoesNotExistIs126) {
+TEST(ContainerRun, AWorkingDirectoryThatDoesNotExistIsAFailureOfOurs) {
   const Directory state;
   Launch launch = shell(state, "pwd");
   launch.process.working_directory = "/no/such/place";
   const auto result = run(launch);
-  EXPECT_EQ(result.status, 126);
+  EXPECT_EQ(result.status, kOurs);
   EXPECT_THAT(result.err, HasSubstr("cannot enter the working directory '/no/such/place'"));
 }
 
@@ -338,7 +338,7 @@ TEST(ContainerRun, NoMountShowsOutsideEvenWhereMountsAreShared) {
   mb::test::must("mount -t tmpfs shared " + shared.path() + " && mount --make-shared " + shared.path());
   Launch launch = shell(shared, "true");
   launch.state_dir = shared.path() + "/state";
-  std::filesystem::create_directories(launch.state_dir);
+  std::filesystem::create_directories(launch.state_dir + "/containers/" + launch.id);
   EXPECT_EQ(run(launch).status, 0);
   EXPECT_EQ(mb::test::must("grep -c ' " + launch.state_dir + " ' /proc/self/mountinfo || true"), "0\n");
   ::umount2(shared.path().c_str(), MNT_DETACH);

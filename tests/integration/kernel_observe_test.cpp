@@ -161,6 +161,7 @@ TEST_F(KernelObserve, ALinkOnItsWayToDeletionCountsAsGoneUnlessEverythingIsLooke
 
 TEST_F(KernelObserve, ANamespaceShowsWhetherItsLoopbackIsUp) {
   apply(step::PinNamespace{kContainer, {}});
+  must(inside(), "ip link set lo down");
   EXPECT_FALSE(kernel_->observe(scope()).namespaces.at(kContainer).loopback_up);
   apply(change({kContainer, link_name("lo")}, up()));
   EXPECT_TRUE(kernel_->observe(scope()).namespaces.at(kContainer).loopback_up);

@@ -71,12 +71,13 @@ std::string Program::ip_of(const std::string& container) {
 }
 
 std::string Program::look_at_state() const {
-  // The database's own files come and go with its readers; what is in it is shown instead.
-  static const std::set<std::string> kDatabase{"state.db", "state.db-wal", "state.db-shm"};
+  // The database's own files come and go with its readers; what is in it is shown instead. The file that the living
+  // lock says nothing by being there.
+  static const std::set<std::string> kAside{"state.db", "state.db-wal", "state.db-shm", "alive"};
   std::vector<std::string> paths;
   if (!fs::exists(state_dir())) return "there is no state directory\n";
   for (const auto& entry : fs::recursive_directory_iterator(state_dir())) {
-    if (!kDatabase.contains(entry.path().filename())) paths.push_back(entry.path().string());
+    if (!kAside.contains(entry.path().filename())) paths.push_back(entry.path().string());
   }
   std::sort(paths.begin(), paths.end());
   std::string text;
