@@ -10,7 +10,8 @@ namespace mb {
 namespace {
 
 constexpr std::string_view kForm =
-    "[ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/tcp|udp|sctp], for example 8080:80 or 127.0.0.1:9000-9009:80-89/udp";
+    "[ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/tcp|udp|sctp], for example 8080:80 or "
+    "127.0.0.1:9000-9009:80-89/udp";
 
 PortRange parse_range(Scanner& scan) {
   const std::size_t start = scan.offset();

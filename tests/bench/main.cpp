@@ -219,8 +219,8 @@ std::vector<Figure> memory() {
   figures.push_back(memory_figure("create", peak_memory(minibridge({"create", "-p", "8080:80", "web"}))));
   figures.push_back(
       memory_figure("run -d", peak_memory(minibridge({"run", "-d", "--name", "server", "-p", "8081:80"}))));
-  const auto listed = nlohmann::json::parse(output_of(minibridge({"--format", "json", "ps"})));
-  const pid_t init = listed.at(0).at("pid").get<pid_t>();
+  const auto server = nlohmann::json::parse(output_of(minibridge({"inspect", "server"})));
+  const pid_t init = server.at(0).at("pid").get<pid_t>();
   figures.push_back(memory_figure("run's supervisor", peak_memory_of(parent_of(init))));
   figures.push_back(memory_figure("ps -a", peak_memory(minibridge({"ps", "-a"}))));
   figures.push_back(memory_figure("rm -f", peak_memory(minibridge({"rm", "-f", "server", "web"}))));
