@@ -2,6 +2,7 @@
 #include "src/cli/cli.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <string>
 #include <system_error>
@@ -125,7 +126,7 @@ class Program {
   bool is_run_or_exec() const { return (verb_ == "run" || verb_ == "exec") && !dry_run_; }
 
   int failed(const Error& error) const {
-    print_error(error.hint().empty() && error.kind() == ErrorKind::usage ? with_hint_at_help(error) : error, json_);
+    print_error(error.hint().empty() ? with_general_hint(error) : error, json_);
     if (const auto* failure = dynamic_cast<const container::CommandFailure*>(&error)) return failure->exit_status();
     return is_run_or_exec() ? kOurFailure : exit_status_of(error.kind());
   }
@@ -135,8 +136,12 @@ class Program {
                          : fmt::format("'minibridge {} --help' shows its words", verb_);
   }
 
-  Error with_hint_at_help(const Error& error) const {
-    Error hinted(error.kind(), error.message(), hint_at_help(), error.error_number());
+  // For errors that know no better one.
+  Error with_general_hint(const Error& error) const {
+    std::string hint;
+    if (error.kind() == ErrorKind::usage) hint = hint_at_help();
+    if (error.error_number() == ENOSPC) hint = "make room there, or name another --state-dir";
+    Error hinted(error.kind(), error.message(), hint, error.error_number());
     for (const auto& cause : error.causes()) hinted.add_cause(cause);
     return hinted;
   }

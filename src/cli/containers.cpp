@@ -39,6 +39,7 @@ void add_names(CLI::App& verb, std::vector<std::string>& names) {
 
 std::vector<Container> find_all(const Context& context, const std::vector<std::string>& names) {
   const auto state = context.state();
+  const store::Store::View view(*state);
   std::vector<Container> found;
   for (const auto& name : names) {
     auto container = context.container(*state, name);
@@ -232,6 +233,27 @@ struct RmOptions {
   bool force = false;
 };
 
+// As they are now, after their processes were ended.
+std::vector<Change> removals(const Context& context, const std::vector<Container>& containers) {
+  const auto state = context.state();
+  const store::Store::View view(*state);
+  std::vector<Change> changes;
+  for (const auto& container : containers) {
+    if (container.kind != ContainerKind::process) {  // nothing ends by itself there
+      changes.emplace_back(change::RemoveContainer{container.id});
+      continue;
+    }
+    const auto now = state->find_container(container.id);
+    if (!now) continue;  // it was to be removed when it ended
+    if (now->status == ContainerStatus::running) {
+      changes.emplace_back(change::EndContainer{now->id, std::nullopt, context.setup().now()});
+      if (now->remove_when_ended) continue;
+    }
+    changes.emplace_back(change::RemoveContainer{now->id});
+  }
+  return changes;
+}
+
 void remove_containers(Context& context, const RmOptions& options) {
   const auto containers = find_all(context, options.names);
   const auto setup = context.setup();
@@ -247,18 +269,7 @@ void remove_containers(Context& context, const RmOptions& options) {
     require_privilege();
     container::stop(setup, containers, milliseconds(0));
   }
-  const auto state = context.state();
-  std::vector<Change> changes;
-  for (const auto& container : containers) {
-    const auto now = state->find_container(container.id);
-    if (!now) continue;  // it was to be removed when it ended
-    if (now->status == ContainerStatus::running) {
-      changes.emplace_back(change::EndContainer{now->id, std::nullopt, setup.now()});
-      if (now->remove_when_ended) continue;
-    }
-    changes.emplace_back(change::RemoveContainer{now->id});
-  }
-  context.change(changes, names);
+  context.change(removals(context, containers), names);
 }
 
 // --- logs, port, wait ------------------------------------------------------------------------------------------------

@@ -31,9 +31,7 @@ namespace {
 
 void check(Context& context) {
   const auto outcome = context.engine().check();
-  if (context.globals.json()) {
-    context.print_plan(outcome);
-  } else if (outcome.plan.empty()) {
+  if (outcome.plan.empty() && !context.globals.json()) {
     print_line("everything is as it was asked for");
   } else {
     context.print_plan(outcome);

@@ -90,7 +90,7 @@ void adopt_namespace(Context& context, change::AddContainer& add, const std::str
   const auto absolute = std::filesystem::absolute(path, error);
   add.container.kind = ContainerKind::foreign_netns;
   add.container.namespace_source = absolute.string();
-  const auto session = engine::open_session(context.setup(), store::Access::read);
+  const auto session = engine::open_session(context.setup());
   const auto contents = session.kernel->inspect_namespace(add.container.namespace_source);
   add.taken_links = contents.links;
   add.has_default_route = contents.default_route_v4;

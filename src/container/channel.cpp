@@ -12,7 +12,7 @@
 namespace mb::container {
 namespace {
 
-constexpr std::size_t kLongestMessage = 64 * 1024;
+constexpr std::size_t kLongestMessage = 65536;
 
 struct alignas(cmsghdr) DescriptorSpace {
   std::array<char, CMSG_SPACE(sizeof(int))> bytes{};

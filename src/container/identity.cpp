@@ -95,7 +95,7 @@ std::optional<Account> account_of(uid_t uid) {
 }
 
 std::optional<Account> account_of(const std::string& text) {
-  const auto by_name = find_account([&](const passwd& entry) { return text == entry.pw_name; });
+  auto by_name = find_account([&](const passwd& entry) { return text == entry.pw_name; });
   if (by_name) return by_name;
   const auto number = as_number(text);
   if (!number) {

@@ -93,12 +93,12 @@ int run_foreground(const engine::Engine& engine, RunRequest request, const Notif
   return supervise_foreground(launch, hooks_for_run(engine, request, notify));
 }
 
-void run_detached(const engine::Engine& engine, RunRequest request, const Notify& notify) {
+void run_detached(const engine::Engine& engine, const RunRequest& request, const Notify& notify) {
   const auto launch = launch_of(engine.setup(), request.add.container);
   supervise_detached(launch, hooks_for_run(engine, request, notify));
 }
 
-void start(const engine::Engine& engine, const Container& container, change::StartContainer start,
+void start(const engine::Engine& engine, const Container& container, const change::StartContainer& start,
            const Notify& notify) {
   Hooks hooks;
   hooks.attach = [&engine, start, &container, notify](const Prepared& prepared) {

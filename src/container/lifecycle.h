@@ -25,10 +25,10 @@ struct RunRequest {
 // Returns the command's exit status; the container is gone then.
 int run_foreground(const engine::Engine& engine, RunRequest request, const Notify& notify);
 // Returns when the command runs.
-void run_detached(const engine::Engine& engine, RunRequest request, const Notify& notify);
+void run_detached(const engine::Engine& engine, const RunRequest& request, const Notify& notify);
 
 // A stopped container runs again, detached. `start` says which, with fresh draws and files.
-void start(const engine::Engine& engine, const Container& container, change::StartContainer start,
+void start(const engine::Engine& engine, const Container& container, const change::StartContainer& start,
            const Notify& notify);
 
 // Sends a signal to the container's command. Throws Error(conflict) if it does not run.

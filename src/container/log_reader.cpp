@@ -21,7 +21,7 @@
 namespace mb::container {
 namespace {
 
-constexpr std::size_t kBlock = 32 * 1024;
+constexpr std::size_t kBlock = 32768;
 
 // Turns the bytes of a log file back into output. Keeps only the mark between two blocks, never a line.
 class Decoder {

@@ -39,7 +39,7 @@ class LogPump {
   netns::UniqueFd source_;
   Stream stream_;
   LogWriter& log_;
-  std::array<char, 16 * 1024> buffer_{};
+  std::array<char, 16384> buffer_{};
 };
 
 class LoggedConsole : public Console {

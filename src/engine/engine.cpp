@@ -13,14 +13,11 @@
 #include "src/engine/facts.h"
 #include "src/engine/passage.h"
 #include "src/engine/session.h"
-#include "src/kernel/namespaces.h"
 #include "src/model/chains.h"
 #include "src/plan/resolve.h"
 
 namespace mb::engine {
 namespace {
-
-using store::Access;
 
 constexpr Passage::Extent kTouched{};
 constexpr Passage::Extent kEverything{true, false};
@@ -35,14 +32,13 @@ std::vector<Change> ends_of_the_dead(const Setup& setup, const store::Store& sto
   return ends;
 }
 
-// A new namespace is begun before anything else is done, when one will be needed.
-std::shared_ptr<kernel::SpareNamespace> spare_for(const std::vector<Change>& changes) {
-  const bool needed = std::any_of(changes.begin(), changes.end(), [](const Change& change) {
+// Whether a new namespace will be made.
+bool needs_namespace(const std::vector<Change>& changes) {
+  return std::any_of(changes.begin(), changes.end(), [](const Change& change) {
     const auto* add = std::get_if<change::AddContainer>(&change);
     return add != nullptr && add->container.kind == ContainerKind::netns &&
            add->container.attachment != Attachment::host;
   });
-  return needed ? std::make_shared<kernel::SpareNamespace>() : nullptr;
 }
 
 Delta delta_of(const std::vector<Change>& changes, Session& session) {
@@ -88,7 +84,7 @@ bool operator_chain_is_left(Session& session) {
 }  // namespace
 
 Outcome Engine::run(const std::vector<Change>& changes) const {
-  auto session = open_session(setup_, Access::write, spare_for(changes));
+  auto session = open_session(setup_, kept_, needs_namespace(changes));
   heal(setup_, session);
   auto delta = delta_of(changes, session);
   refuse_to_take_out_the_living(setup_, delta);
@@ -98,40 +94,42 @@ Outcome Engine::run(const std::vector<Change>& changes) const {
 }
 
 Outcome Engine::plan(const std::vector<Change>& changes) const {
-  auto session = open_session(setup_, Access::read);
+  auto session = open_session(setup_);
   auto delta = delta_of(changes, session);
   Passage passage(setup_, session, delta, kTouched);
   return {passage.plan(), std::move(delta), {}, passage.name_of()};
 }
 
 Outcome Engine::repair() const {
-  auto session = open_session(setup_, Access::write);
+  auto session = open_session(setup_, kept_);
   const auto ends = ends_of_the_dead(setup_, *session.store);
   return Passage(setup_, session, delta_of(ends, session), kEverything).roll_forward();
 }
 
 Outcome Engine::check() const {
-  auto session = open_session(setup_, Access::read);
+  auto session = open_session(setup_);
   auto delta = delta_of(ends_of_the_dead(setup_, *session.store), session);
   Passage passage(setup_, session, delta, kEverything);
   return {passage.plan(), std::move(delta), {}, passage.name_of()};
 }
 
 RuleReport Engine::rules() const {
-  auto session = open_session(setup_, Access::read);
+  auto session = open_session(setup_);
   Passage passage(setup_, session, {}, kEverything);
   return {passage.desired().rules, passage.actual().rules};
 }
 
 Outcome Engine::take_down() const {
-  auto session = open_session(setup_, Access::write);
+  auto session = open_session(setup_, kept_);
   auto delta = everything_goes(*session.store);
   refuse_to_take_out_the_living(setup_, delta);
   auto outcome = Passage(setup_, session, std::move(delta), kEverythingBack).roll_forward();
   if (operator_chain_is_left(session)) {
     outcome.notices.push_back("the chain MINIBRIDGE-USER holds rules of yours and was left in place");
   }
+  session.view.reset();
   session.store.reset();
+  kept_.reset();
   session.kernel.reset();
   netns::remove_pin_directory(setup_.state_dir + "/netns");
   store::remove_state(setup_.state_dir);
@@ -139,7 +137,7 @@ Outcome Engine::take_down() const {
 }
 
 Outcome Engine::plan_take_down() const {
-  auto session = open_session(setup_, Access::read);
+  auto session = open_session(setup_);
   auto delta = everything_goes(*session.store);
   Passage passage(setup_, session, delta, kEverythingBack);
   return {passage.plan(), std::move(delta), {}, passage.name_of()};

@@ -24,6 +24,10 @@
 #include "src/model/change.h"
 #include "src/model/step.h"
 
+namespace mb::store {
+class Store;
+}
+
 namespace mb::engine {
 
 // Everything the pipe takes from outside. A test hands in its own.
@@ -36,6 +40,9 @@ struct Setup {
   std::function<std::string()> draw_state_id;  // 8 hexadecimal digits
   std::function<void(const std::string&)>
       report;  // told each step in words just before it is carried out; may be empty
+  // Between two operations of one Engine the state file stays open: for whoever does many in a row. Others that live
+  // long (a supervisor) have no use for it.
+  bool keeps_state_open = false;
 };
 
 struct Outcome {
@@ -51,6 +58,7 @@ struct RuleReport {
   Ruleset present;
 };
 
+// Not for several threads at once.
 class Engine {
  public:
   explicit Engine(Setup setup) : setup_(std::move(setup)) {}
@@ -74,6 +82,7 @@ class Engine {
 
  private:
   Setup setup_;
+  mutable std::shared_ptr<store::Store> kept_;  // see Setup::keeps_state_open
 };
 
 }  // namespace mb::engine

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
@@ -130,8 +131,10 @@ Outcome Passage::carry_out() {
   auto& store = *session_.store;
   store.set_marker();
   std::size_t at = 0;
+  std::optional<Pending<void>> staged;
   try {
     remember_sysctls();
+    staged.emplace(session_.worker->give([&] { store.stage(delta_); }));
     for (; at < plan_.size(); ++at) apply(plan_[at]);
     if (const auto left = left_over(); !left.empty()) {
       throw Error(
@@ -139,12 +142,16 @@ Outcome Passage::carry_out() {
           fmt::format("the kernel does not show what was asked for: still to do: {}", print(left.front(), name_of_)),
           "is another program changing the same links or rules?");
     }
-    store.write(delta_, false);
+    staged->get();
+    store.commit();
   } catch (const Error& failure) {
+    staged.reset();
+    store.abandon();
     Error cause = failure;
     undo(at, cause);
     throw cause;
   }
+  store.clear_marker();
   return outcome();
 }
 
@@ -171,9 +178,21 @@ void Passage::undo(std::size_t failed, Error& cause) {
   }
 }
 
+// What removes is written down before it is done. Where that fails nothing was changed, and the accident is over.
+void Passage::write_down_first() {
+  const bool was_marked = session_.store->marked();
+  session_.store->set_marker();
+  try {
+    session_.store->write(delta_);
+  } catch (...) {
+    if (!was_marked) session_.store->clear_marker();
+    throw;
+  }
+}
+
 Outcome Passage::roll_forward() {
   auto& store = *session_.store;
-  store.write(delta_, true);
+  write_down_first();
   remember_sysctls();
   std::vector<Error> failures;
   for (const auto& step : plan_) {

@@ -41,6 +41,7 @@ class Passage {
   void apply(const Step& step);
   void undo(std::size_t failed, Error& cause);
   void remember_sysctls();
+  void write_down_first();
   Outcome outcome();
 
   const Setup& setup_;

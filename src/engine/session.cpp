@@ -8,14 +8,33 @@ namespace {
 
 store::World present_world() { return {netns::Namespace::current_cookie(), store::read_boot_id()}; }
 
-}  // namespace
+std::shared_ptr<store::Store> open_store(const Setup& setup, store::Access access) {
+  return store::Store::open(setup.state_dir, access, present_world(), setup.draw_state_id());
+}
 
-Session open_session(const Setup& setup, store::Access access, std::shared_ptr<kernel::SpareNamespace> spare) {
-  Session session;
-  if (access == store::Access::write) session.lock = store::StateLock::take(setup.state_dir);
-  session.store = store::Store::open(setup.state_dir, access, present_world(), setup.draw_state_id());
+void begin(Session& session, const Setup& setup, std::shared_ptr<kernel::SpareNamespace> spare) {
+  session.view = std::make_unique<store::Store::View>(*session.store);
   const kernel::Config config{session.store->identity(), setup.state_dir, setup.link_dir, std::move(spare)};
   session.kernel = setup.make_kernel ? setup.make_kernel(config) : kernel::make_kernel(config);
+}
+
+}  // namespace
+
+Session open_session(const Setup& setup, std::shared_ptr<store::Store>& kept, bool needs_namespace) {
+  Session session;
+  session.worker = std::make_unique<Worker>();
+  auto spare = needs_namespace ? kernel::begin_namespace(*session.worker) : nullptr;
+  session.lock = store::StateLock::take(setup.state_dir);
+  session.store = kept && kept->is_current() ? kept : open_store(setup, store::Access::write);
+  if (setup.keeps_state_open) kept = session.store;
+  begin(session, setup, std::move(spare));
+  return session;
+}
+
+Session open_session(const Setup& setup) {
+  Session session;
+  session.store = open_store(setup, store::Access::read);
+  begin(session, setup, {});
   return session;
 }
 

@@ -8,6 +8,7 @@
 
 #include "src/engine/engine.h"
 #include "src/kernel/kernel.h"
+#include "src/kernel/worker.h"
 #include "src/store/lock.h"
 #include "src/store/store.h"
 
@@ -15,12 +16,17 @@ namespace mb::engine {
 
 struct Session {
   std::optional<store::StateLock> lock;  // none when only looking
-  std::unique_ptr<store::Store> store;
+  std::shared_ptr<store::Store> store;
+  std::unique_ptr<store::Store::View> view;  // of the state, until the first change to it
+  std::unique_ptr<Worker> worker;            // none when only looking
   std::unique_ptr<kernel::Kernel> kernel;
 };
 
-// `spare` as in kernel::Config.
-Session open_session(const Setup& setup, store::Access access, std::shared_ptr<kernel::SpareNamespace> spare = {});
+// To look and to change. `kept`: the state as an earlier session left it open, if it did. Where a new namespace will be
+// needed it is begun before anything else.
+Session open_session(const Setup& setup, std::shared_ptr<store::Store>& kept, bool needs_namespace = false);
+// To look. Creates no file.
+Session open_session(const Setup& setup);
 
 // The state alone, for verbs that only look.
 std::unique_ptr<store::Store> open_state(const Setup& setup);

@@ -152,7 +152,7 @@ std::set<Flow> find_flows(const std::vector<FlowQuery>& queries) {
           auto flow = parse_flow(reply);
           const bool unwanted = flow && std::any_of(queries.begin(), queries.end(),
                                                     [&](const FlowQuery& query) { return matches(*flow, query); });
-          return unwanted ? std::move(flow) : std::nullopt;
+          return unwanted ? flow : std::nullopt;
         });
     flows.insert(found.begin(), found.end());
   }

@@ -79,9 +79,13 @@ void Files::make_directory(const Id& container) {
 
 void Files::remove_directory(const Id& container) {
   refuse_to_leave(container);
+  const std::string path = directory(container);
+  // Mostly there is nothing else in it, and this takes a third of the calls.
+  for (const std::string name : kKnownFiles) ::unlink((path + "/" + name).c_str());
+  if (::rmdir(path.c_str()) == 0) return;
   std::error_code failed;
-  fs::remove_all(directory(container), failed);
-  if (failed) throw system_failure(fmt::format("cannot remove '{}'", directory(container)), failed.value());
+  fs::remove_all(path, failed);
+  if (failed) throw system_failure(fmt::format("cannot remove '{}'", path), failed.value());
 }
 
 bool Files::has_directory(const Id& container) const {
@@ -101,9 +105,8 @@ std::set<Id> Files::directories() const {
 std::map<std::string, std::string> Files::read(const Id& container) const {
   std::map<std::string, std::string> found;
   for (const std::string name : kKnownFiles) {
-    if (auto content = read_file(directory(container) + "/" + name)) {
-      found.emplace("containers/" + container + "/" + name, std::move(*content));
-    }
+    const std::string path = fmt::format("containers/{}/{}", container, name);
+    if (auto content = read_file(state_dir_ + "/" + path)) found.emplace(path, std::move(*content));
   }
   return found;
 }

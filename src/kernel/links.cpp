@@ -359,6 +359,24 @@ std::vector<Link> all_links(Socket& socket) {
   return socket.collect<Link>(link_query(0), "cannot list links", parse_link);
 }
 
+std::map<InterfaceName, Link> find_links(Socket& socket, const std::set<InterfaceName>& names) {
+  constexpr std::size_t kMany = 16;  // from so many on, one list of all is cheaper than asking for each
+  std::map<InterfaceName, Link> found;
+  if (names.size() < kMany) {
+    for (const auto& name : names) {
+      if (auto link = find_link(socket, name.str())) found.emplace(name, std::move(*link));
+    }
+    return found;
+  }
+  std::map<std::string_view, const InterfaceName*> wanted;
+  for (const auto& name : names) wanted.emplace(name.str(), &name);
+  for (auto& link : all_links(socket)) {
+    const auto match = wanted.find(link.name);
+    if (match != wanted.end()) found.emplace(*match->second, std::move(link));
+  }
+  return found;
+}
+
 std::vector<InterfaceAddress> addresses_of(Socket& socket, int index) {
   ifaddrmsg header{};
   header.ifa_index = static_cast<std::uint32_t>(index);
@@ -504,9 +522,7 @@ void take_links_down(Socket& socket, const std::vector<InterfaceName>& links) {
 
 void delete_links(Socket& socket, const std::vector<InterfaceName>& links, const Identity& identity) {
   std::vector<Link> found;
-  for (const auto& name : links) {
-    if (auto link = find_link(socket, name.str())) found.push_back(std::move(*link));
-  }
+  for (auto& [name, link] : find_links(socket, {links.begin(), links.end()})) found.push_back(std::move(link));
   for (const auto& link : found) refuse_if_foreign(link, identity);
   if (found.size() == 1) delete_one(socket, found.front());
   if (found.size() > 1) delete_as_group(socket, found, identity.trash);

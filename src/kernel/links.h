@@ -6,7 +6,9 @@
 // failure leaves none behind; links that are not in a group of ours are never deleted.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +42,8 @@ struct Link {
 std::optional<Link> find_link(Socket& socket, std::string_view name);
 std::optional<Link> find_link(Socket& socket, int index);
 std::vector<Link> all_links(Socket& socket);
+// Those that there are. Unlike the above this may leave a carrier state as it is.
+std::map<InterfaceName, Link> find_links(Socket& socket, const std::set<InterfaceName>& names);
 
 // Addresses of a link without those that IPv6 gives by itself (fe80::/10).
 std::vector<InterfaceAddress> addresses_of(Socket& socket, int index);

@@ -11,8 +11,8 @@
 #include <fmt/format.h>
 
 #include "netns/pin.h"
-#include "netns/signals_blocked.h"
 #include "src/base/error.h"
+#include "src/kernel/kernel.h"
 #include "src/kernel/links.h"
 
 namespace mb::kernel {
@@ -42,14 +42,7 @@ Inside Inside::make() {
   return {std::move(made), std::move(*socket)};
 }
 
-SpareNamespace::SpareNamespace() {
-  const netns::SignalsBlocked blocked;
-  thread_ = std::thread([this] { making_(); });
-}
-
-SpareNamespace::~SpareNamespace() { thread_.join(); }
-
-Inside SpareNamespace::take() { return made_.get(); }
+std::shared_ptr<SpareNamespace> begin_namespace(Worker& worker) { return std::make_shared<SpareNamespace>(worker); }
 
 Namespaces::Namespaces(std::string state_dir, std::string link_dir, std::shared_ptr<SpareNamespace> spare)
     : state_dir_(std::move(state_dir)), link_dir_(std::move(link_dir)), spare_(std::move(spare)) {}

@@ -6,15 +6,14 @@
 // Promises: a symlink is only ever replaced or removed when it points to a pin of ours; a pin that fails leaves nothing behind.
 #pragma once
 
-#include <future>
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "netns/namespace.h"
 #include "src/kernel/netlink.h"
+#include "src/kernel/worker.h"
 #include "src/model/kernel_state.h"
 
 namespace mb::kernel {
@@ -32,23 +31,17 @@ struct Inside {
   Inside(netns::Namespace made, Socket socket) : handle(std::move(made)), route(std::move(socket)) {}
 };
 
-// A new namespace that is made while the caller does something else. Making one takes a third of the whole attaching
-// and needs nothing but itself. One that is not taken is gone without a trace.
+// A new namespace that a worker makes. One that is not taken is gone without a trace.
 class SpareNamespace {
  public:
-  SpareNamespace();
-  ~SpareNamespace();
-  SpareNamespace(const SpareNamespace&) = delete;
-  SpareNamespace& operator=(const SpareNamespace&) = delete;
+  explicit SpareNamespace(Worker& worker) : made_(worker.give(Inside::make)) {}
 
   // Waits for it; throws what making it threw. Only once.
-  Inside take();
-  bool is_there() const { return made_.valid(); }
+  Inside take() { return made_.get(); }
+  bool is_there() const { return made_.is_there(); }
 
  private:
-  std::packaged_task<Inside()> making_{Inside::make};
-  std::future<Inside> made_ = making_.get_future();
-  std::thread thread_;
+  Pending<Inside> made_;
 };
 
 class Namespaces {

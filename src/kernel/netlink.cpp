@@ -16,7 +16,7 @@ namespace mb::kernel {
 namespace {
 
 constexpr int kAttributeHeader = NLA_HDRLEN;
-constexpr std::size_t kReceiveBytes = 32 * 1024;  // the kernel fills a dump's messages up to this size
+constexpr std::size_t kReceiveBytes = 32768;  // the kernel fills a dump's messages up to this size
 constexpr int kSocketBuffer = 1 << 20;
 constexpr std::size_t kInFlight = 64;  // acknowledgements that surely fit the socket's buffer
 constexpr int kDumpAttempts = 50;

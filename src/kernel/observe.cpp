@@ -24,11 +24,16 @@ InterfaceName name_or_none(const std::string& text) {
 
 Actual Observer::observe(const Scope& asked_for) && {
   const Scope scope = widened(asked_for);
-  for (const auto& [container, link_name] : scope.namespaces) observe_namespace(container, link_name);
+  std::set<InterfaceName> going;
+  for (const auto& [name, container] : scope.veths) {
+    if (scope.going.contains(container)) going.insert(name);
+  }
+  going_ = find_links(host_, going);
+  for (const auto& [container, link_name] : scope.namespaces) observe_namespace(scope, container, link_name);
   if (scope.everything) observe_leftovers(scope);
   for (const auto& name : scope.bridges) observe_bridge(name);
-  for (const auto& [name, container] : scope.veths) observe_veth(name, container, scope.everything);
-  for (const auto& container : scope.directories) observe_directory(container);
+  for (const auto& [name, container] : scope.veths) observe_veth(scope, name, container);
+  for (const auto& container : scope.directories) observe_directory(scope, container);
   return std::move(actual_);
 }
 
@@ -58,15 +63,20 @@ void Observer::observe_bridge(const InterfaceName& name) {
   bridge.route_localnet = link->route_localnet;
   bridge.alias = link->alias;
   bridge.addresses = addresses_of(host_, link->index);
+  bridge_names_.emplace(link->index, name);
   actual_.bridges.emplace(name, std::move(bridge));
 }
 
-void Observer::observe_veth(const InterfaceName& name, Id container, bool everything) {
-  const auto link = find_link(host_, name.str());
+void Observer::observe_veth(const Scope& scope, const InterfaceName& name, Id container) {
+  const bool goes = scope.going.contains(container);
+  const auto listed = going_.find(name);
+  const auto link = !goes                    ? find_link(host_, name.str())
+                    : listed == going_.end() ? std::nullopt
+                                             : std::optional(listed->second);
   if (!link) return;
   // Down and in the group of links that are being deleted: as good as gone. Whoever looks at everything wants to
   // finish what was interrupted and must see it.
-  if (!everything && link->group == identity_.trash && !link->up) return;
+  if (!scope.everything && link->group == identity_.trash && !link->up) return;
   VethState veth;
   veth.host = name;
   veth.group = link->group;
@@ -77,7 +87,8 @@ void Observer::observe_veth(const InterfaceName& name, Id container, bool everyt
   veth.peer_up = false;
   if (container.empty() && link->peer_nsid) container = container_by_number(*link->peer_nsid);
   veth.container = container;
-  if (link->kind == "veth" && !container.empty() && namespaces_.is_pinned(container)) observe_peer(veth, *link);
+  const bool has_inside = link->kind == "veth" && !container.empty() && !goes;
+  if (has_inside && namespaces_.is_pinned(container)) observe_peer(veth, *link);
   actual_.veths.emplace(name, std::move(veth));
 }
 
@@ -95,12 +106,14 @@ void Observer::observe_peer(VethState& veth, const Link& host) {
   veth.gateways = gateways_of(inside.route, peer->index);
 }
 
-void Observer::observe_namespace(const Id& container, const std::string& link_name) {
+void Observer::observe_namespace(const Scope& scope, const Id& container, const std::string& link_name) {
   if (!namespaces_.is_pinned(container)) return;
   NamespaceState state;
   state.container = container;
-  const auto lo = find_link(namespaces_.inside(container).route, "lo");
-  state.loopback_up = lo && lo->up;
+  if (!scope.going.contains(container)) {
+    const auto lo = find_link(namespaces_.inside(container).route, "lo");
+    state.loopback_up = lo && lo->up;
+  }
   if (!link_name.empty() && namespaces_.is_linked(container, link_name)) state.link_name = link_name;
   actual_.namespaces.emplace(container, std::move(state));
 }
@@ -121,10 +134,10 @@ void Observer::observe_leftovers(const Scope& scope) {
   }
 }
 
-void Observer::observe_directory(const Id& container) {
+void Observer::observe_directory(const Scope& scope, const Id& container) {
   if (!files_.has_directory(container)) return;
   actual_.directories.insert(container);
-  actual_.files.merge(files_.read(container));
+  if (!scope.going.contains(container)) actual_.files.merge(files_.read(container));
 }
 
 InterfaceName Observer::bridge_name(int index) {

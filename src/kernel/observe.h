@@ -32,11 +32,11 @@ class Observer {
   // With everything that carries our mark, where that is asked for.
   Scope widened(const Scope& scope);
   void observe_bridge(const InterfaceName& name);
-  void observe_veth(const InterfaceName& name, Id container, bool everything);
+  void observe_veth(const Scope& scope, const InterfaceName& name, Id container);
   void observe_peer(VethState& veth, const Link& host);
-  void observe_namespace(const Id& container, const std::string& link_name);
+  void observe_namespace(const Scope& scope, const Id& container, const std::string& link_name);
   void observe_leftovers(const Scope& scope);
-  void observe_directory(const Id& container);
+  void observe_directory(const Scope& scope, const Id& container);
   InterfaceName bridge_name(int index);
   Id container_by_number(int number);
 
@@ -45,6 +45,7 @@ class Observer {
   Namespaces& namespaces_;
   const Files& files_;
   Actual actual_;
+  std::map<InterfaceName, Link> going_;  // host ends of containers that are going
   std::map<int, InterfaceName> bridge_names_;
   std::map<int, Id> containers_by_number_;  // of everything that is pinned; filled once when it is needed
   bool numbered_ = false;

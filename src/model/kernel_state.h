@@ -141,6 +141,7 @@ struct Scope {
   std::set<SysctlKey> sysctls;
   std::set<std::string> owners;  // container names whose publish rules are looked at
   std::set<Id> directories;      // containers whose files are looked at
+  std::set<Id> going;            // of all these, those of which only matters whether they are still there
   std::vector<FlowQuery> flows;
   bool ipv6 = false;           // look at the tables of ip6tables too
   std::set<TableKey> settled;  // tables not to be looked at again: nothing was changed in them

@@ -27,7 +27,7 @@ namespace step {
 
 struct PinNamespace {
   Id container;
-  std::string source;  // empty: make a new one
+  std::string source;  // empty: make a new one, with lo up
   bool operator==(const PinNamespace&) const = default;
 };
 struct UnpinNamespace {

@@ -146,7 +146,7 @@ void look_for_flows(Scope& scope, const Container& container) {
       const auto* held = endpoint.address(port.host_address.family());
       if (held != nullptr && held->address && !query.expected) query.expected = held->address;
     }
-    scope.flows.push_back(std::move(query));
+    scope.flows.push_back(query);
   }
 }
 
@@ -156,7 +156,7 @@ void look_for_flows_of_gone(Scope& scope, const Container& before) {
       if (!held.address) continue;
       FlowQuery query;
       query.gone = held.address;
-      scope.flows.push_back(std::move(query));
+      scope.flows.push_back(query);
     }
   }
 }
@@ -167,7 +167,7 @@ void look_for_flows_of_unpublished(Scope& scope, const Container& before, const 
     if (std::find(after.ports.begin(), after.ports.end(), port) != after.ports.end()) continue;
     FlowQuery query;
     query.published = port;
-    scope.flows.push_back(std::move(query));
+    scope.flows.push_back(query);
   }
 }
 
@@ -185,6 +185,7 @@ Scope scope_of(const Delta& delta, const DesiredInput& input) {
   for (const auto& network : delta.dropped_networks) scope.bridges.insert(network.bridge);
   for (const auto& change : delta.containers) {
     if (change.before) look_at(scope, *change.before, input.link_directory);
+    if (change.before && !change.after) scope.going.insert(change.before->id);
     if (change.after) look_at(scope, *change.after, input.link_directory);
     const bool ends =
         change.before && change.before->wants_network() && (!change.after || !change.after->wants_network());

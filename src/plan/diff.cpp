@@ -102,7 +102,8 @@ class Differ {
       const auto found = actual_.namespaces.find(id);
       const bool missing = found == actual_.namespaces.end();
       if (missing) phases_.namespaces.emplace_back(step::PinNamespace{id, wanted.source});
-      if (wanted.loopback_up && (missing || !found->second.loopback_up)) {
+      // A new one of our own comes with it up.
+      if (wanted.loopback_up && (missing ? !wanted.source.empty() : !found->second.loopback_up)) {
         step::LinkChange up;
         up.up = true;
         step::LinkChange before;

@@ -2,6 +2,7 @@
 #include "src/store/store.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,19 +20,18 @@
 namespace mb::store {
 namespace {
 
-constexpr int kApplicationId = 0x6d696e69;  // "mini": tells our files from other programs'
-constexpr int kVersion = 1;
+constexpr std::uint32_t kApplicationId = 0x6d696e69;  // "mini": tells our files from other programs'
+constexpr std::uint32_t kVersion = 1;
 
 constexpr const char* kSchema = R"sql(
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE networks(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, bridge TEXT NOT NULL UNIQUE, document TEXT NOT NULL);
 CREATE TABLE containers(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, status INTEGER NOT NULL, document TEXT NOT NULL);
-CREATE INDEX containers_by_status ON containers(status);
+CREATE INDEX containers_running ON containers(id) WHERE status = 1;
 CREATE TABLE endpoints(network TEXT NOT NULL, container TEXT NOT NULL, PRIMARY KEY(network, container)) WITHOUT ROWID;
 -- An address that was given out once stays here; `container` is empty while it rests, `chosen` tells that the program chose it.
 CREATE TABLE leases(network TEXT NOT NULL, address BLOB NOT NULL, container TEXT NOT NULL, chosen INTEGER NOT NULL,
                     released INTEGER NOT NULL, PRIMARY KEY(network, address)) WITHOUT ROWID;
-CREATE INDEX leases_chosen ON leases(network, chosen, address);
 CREATE INDEX leases_resting ON leases(network, released) WHERE container = '';
 CREATE TABLE host_ports(protocol INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, host_address BLOB NOT NULL,
                         container TEXT NOT NULL, container_first INTEGER NOT NULL, PRIMARY KEY(protocol, first, host_address)) WITHOUT ROWID;
@@ -53,8 +53,41 @@ IpAddress address_of(const std::string& key) {
                        static_cast<std::uint32_t>(bytes[2]) << 8 | bytes[3]);
 }
 
+// What the first bytes of the file say (sqlite.org/fileformat2.html, 1.3), asked without SQL, which would cost more
+// than all the rest of opening.
+struct Header {
+  bool is_empty = true;  // or not there
+  bool is_sqlite = false;
+  std::uint32_t user_version = 0;
+  std::uint32_t application_id = 0;
+};
+
+// Through SQLite's own descriptor: closing another one would end the locks that this process has on the file.
+Header read_header(const SQLite::Database& db) {
+  constexpr std::string_view kMagic("SQLite format 3\0", 16);
+  std::array<char, 100> bytes{};
+  sqlite3_file* file = nullptr;
+  sqlite3_file_control(db.getHandle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  sqlite3_int64 size = 0;
+  if (file == nullptr || file->pMethods == nullptr || file->pMethods->xFileSize(file, &size) != SQLITE_OK || size == 0)
+    return {};
+  const bool whole = file->pMethods->xRead(file, bytes.data(), static_cast<int>(bytes.size()), 0) == SQLITE_OK;
+  const auto number = [&bytes](std::size_t at) {
+    std::uint32_t value = 0;
+    for (std::size_t i = at; i < at + 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes.at(i));
+    return value;
+  };
+  return {false, whole && std::string_view(bytes.data(), kMagic.size()) == kMagic, number(60), number(68)};
+}
+
 std::string blob(const SQLite::Column& column) {
   return {static_cast<const char*>(column.getBlob()), static_cast<std::size_t>(column.getBytes())};
+}
+
+struct stat file_at(const std::string& path) {
+  struct stat found {};
+  [[maybe_unused]] const int absent = ::stat(path.c_str(), &found);
+  return found;
 }
 
 [[noreturn]] void translate(const SQLite::Exception& problem, const std::string& path) {
@@ -113,7 +146,8 @@ class Query {
 }  // namespace
 
 struct Store::Database {
-  Database(std::string file, int flags) : path(std::move(file)), db(path, flags) {}
+  Database(std::string db_path, std::string marker, int flags)
+      : path(std::move(db_path)), marker_path(std::move(marker)), db(path, flags) {}
 
   template <class Action>
   auto guarded(Action action) const {
@@ -133,21 +167,27 @@ struct Store::Database {
 
   // In a transaction of its own, or in the one that reading has begun.
   template <class Action>
-  void commit(Action action) {
+  void begin(Action action) {
     if (sqlite3_get_autocommit(db.getHandle()) != 0) db.exec("BEGIN");
     try {
       action();
+    } catch (...) {
+      db.tryExec("ROLLBACK");
+      throw;
+    }
+  }
+  void end() {
+    try {
       db.exec("COMMIT");
     } catch (...) {
       db.tryExec("ROLLBACK");
       throw;
     }
   }
-
-  std::string meta(const std::string& key) {
-    auto query = use("SELECT value FROM meta WHERE key = ?");
-    query.bind(1, key);
-    return query.executeStep() ? query.getColumn(0).getString() : "";
+  template <class Action>
+  void commit(Action action) {
+    begin(action);
+    end();
   }
 
   void set_meta(const std::string& key, const std::string& value) {
@@ -164,7 +204,8 @@ struct Store::Database {
     return query.executeStep() ? query.getColumn(0).getString() : container;
   }
 
-  void prepare(const World& world, const std::string& fresh_state_id);
+  void create(const World& world, const std::string& fresh_state_id);
+  void check(const Header& header) const;
   void check(const World& world);
   void release(const Container& container, const Container* kept);
   void put(const Container& container);
@@ -173,7 +214,12 @@ struct Store::Database {
   void drop(const Network& network);
 
   std::string path;
+  std::string marker_path;
+  pid_t process = ::getpid();
+  struct stat file {};
   SQLite::Database db;
+  bool in_view = false;
+  std::optional<std::vector<Network>> networks;  // as they are in the view; asked for several times by every verb
   std::map<std::string_view, std::unique_ptr<SQLite::Statement>> statements;  // by their text
   Identity identity;
 };
@@ -191,45 +237,47 @@ int wait_a_moment(void* /*unused*/, int attempts) noexcept {
 
 }  // namespace
 
-void Store::Database::prepare(const World& world, const std::string& fresh_state_id) {
-  sqlite3_busy_handler(db.getHandle(), wait_a_moment, nullptr);
-  // Nothing here has to survive a power failure: after a boot the kernel is empty too.
-  db.exec("PRAGMA synchronous = OFF");
-  const int application = db.execAndGet("PRAGMA application_id").getInt();
-  if (application == 0 && db.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0) {
-    commit([&] {
-      db.exec(kSchema);
-      set_meta("state_id", fresh_state_id);
-      set_meta("namespace_cookie", std::to_string(world.namespace_cookie));
-      set_meta("boot_id", world.boot_id);
-      db.exec(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kVersion));
-    });
-  } else {
-    if (application != kApplicationId) {
-      throw Error(ErrorKind::failed, fmt::format("'{}' is a database of another program", path),
-                  "name another --state-dir; nothing was changed");
-    }
-    if (const int version = db.execAndGet("PRAGMA user_version").getInt(); version != kVersion) {
-      throw Error(ErrorKind::failed,
-                  fmt::format("'{}' was written by another version of minibridge (format {}, this is {})", path,
-                              version, kVersion),
-                  "use that version to take everything down, then remove the state directory");
-    }
+void Store::Database::create(const World& world, const std::string& fresh_state_id) {
+  commit([&] {
+    db.exec(kSchema);
+    set_meta("state_id", fresh_state_id);
+    set_meta("namespace_cookie", std::to_string(world.namespace_cookie));
+    set_meta("boot_id", world.boot_id);
+    db.exec(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kVersion));
+  });
+}
+
+void Store::Database::check(const Header& header) const {
+  if (!header.is_sqlite) {
+    throw Error(ErrorKind::failed, fmt::format("'{}' is not a state file of minibridge, or is damaged", path),
+                "move it away, or name another --state-dir; nothing was changed");
   }
-  check(world);
-  identity = Identity::from_state_id(meta("state_id"));
+  if (header.application_id != kApplicationId) {
+    throw Error(ErrorKind::failed, fmt::format("'{}' is a database of another program", path),
+                "name another --state-dir; nothing was changed");
+  }
+  if (header.user_version != kVersion) {
+    throw Error(ErrorKind::failed,
+                fmt::format("'{}' was written by another version of minibridge (format {}, this is {})", path,
+                            header.user_version, kVersion),
+                "use that version to take everything down, then remove the state directory");
+  }
 }
 
 void Store::Database::check(const World& world) {
-  if (meta("boot_id") != world.boot_id) {
+  std::map<std::string, std::string> meta;
+  auto query = use("SELECT key, value FROM meta");
+  while (query.executeStep()) meta[query.getColumn(0).getString()] = query.getColumn(1).getString();
+  if (meta["boot_id"] != world.boot_id) {
     throw Error(ErrorKind::failed,
                 fmt::format("the state in '{}' is of an earlier boot: what it describes is gone", path),
                 "remove that directory to begin anew");
   }
-  if (meta("namespace_cookie") != std::to_string(world.namespace_cookie)) {
+  if (meta["namespace_cookie"] != std::to_string(world.namespace_cookie)) {
     throw Error(ErrorKind::failed, fmt::format("the state in '{}' belongs to another network namespace", path),
                 "name another --state-dir for this one");
   }
+  identity = Identity::from_state_id(meta["state_id"]);
 }
 
 // Lets go of the addresses that `kept` (the container as it will be) does not hold any more.
@@ -346,16 +394,25 @@ std::unique_ptr<Store> Store::open(const std::string& state_dir, Access access, 
       throw system_failure(fmt::format("cannot look at the state in '{}'", state_dir), error.value(),
                            "--state-dir names another place for the state");
     }
-    if (!std::filesystem::exists(status)) {
+    // An empty one is of somebody who is about to begin.
+    if (!std::filesystem::exists(status) || std::filesystem::file_size(path, error) == 0) {
       path = ":memory:";
       flags |= SQLite::OPEN_CREATE;
     }
   }
   try {
-    auto database = std::make_unique<Database>(path, flags);
-    database->prepare(world, fresh_state_id);
-    // One view of the state until the first change, instead of a lock per question. Other writers wait for StateLock anyway.
-    if (access == Access::write) database->db.exec("BEGIN");
+    auto database = std::make_unique<Database>(path, state_dir + "/unfinished", flags);
+    sqlite3_busy_handler(database->db.getHandle(), wait_a_moment, nullptr);
+    // Nothing here has to survive a power failure: after a boot the kernel is empty too.
+    database->db.exec("PRAGMA synchronous = OFF");
+    const Header header = read_header(database->db);
+    if (header.is_empty) {
+      database->create(world, fresh_state_id);
+    } else {
+      database->check(header);
+    }
+    database->check(world);
+    database->file = file_at(path);
     return std::unique_ptr<Store>(new Store(std::move(database)));
   } catch (const SQLite::Exception& problem) {
     translate(problem, path);
@@ -364,21 +421,54 @@ std::unique_ptr<Store> Store::open(const std::string& state_dir, Access access, 
 
 const Identity& Store::identity() const { return database_->identity; }
 
-bool Store::marked() const {
-  return database_->guarded([&] { return !database_->meta("marker").empty(); });
+bool Store::is_current() const {
+  const auto now = file_at(database_->path);
+  return database_->process == ::getpid() && now.st_ino == database_->file.st_ino &&
+         now.st_dev == database_->file.st_dev;
 }
 
+Store::View::View(const Store& store) : database_(*store.database_) {
+  database_.guarded([&] { database_.db.exec("BEGIN"); });
+  database_.networks.reset();
+  database_.in_view = true;
+}
+
+Store::View::~View() {
+  database_.in_view = false;
+  database_.db.tryExec("ROLLBACK");  // nothing to end when a change has ended it
+}
+
+bool Store::marked() const { return ::access(database_->marker_path.c_str(), F_OK) == 0; }
+
 void Store::set_marker() {
-  database_->guarded([&] { database_->commit([&] { database_->set_meta("marker", "in the middle of a change"); }); });
+  const netns::UniqueFd file(::open(database_->marker_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (file.get() < 0) {
+    throw system_failure(fmt::format("cannot make '{}'", database_->marker_path), errno,
+                         "make room there, or name another --state-dir");
+  }
 }
 
 void Store::clear_marker() {
-  database_->guarded([&] { database_->commit([&] { database_->set_meta("marker", ""); }); });
+  if (::unlink(database_->marker_path.c_str()) != 0 && errno != ENOENT)
+    throw system_failure(fmt::format("cannot remove '{}'", database_->marker_path), errno);
 }
 
-void Store::write(const Delta& delta, bool marker_after) {
+void Store::write(const Delta& delta) {
+  stage(delta);
+  commit();
+}
+
+void Store::commit() {
+  database_->guarded([&] { database_->end(); });
+}
+
+void Store::abandon() { database_->db.tryExec("ROLLBACK"); }
+
+void Store::stage(const Delta& delta) {
+  database_->networks.reset();
+  database_->in_view = false;
   database_->guarded([&] {
-    database_->commit([&] {
+    database_->begin([&] {
       // What goes makes room first: a port or an address may change hands within one delta.
       for (const auto& change : delta.containers) {
         if (!change.before) continue;
@@ -390,7 +480,6 @@ void Store::write(const Delta& delta, bool marker_after) {
       for (const auto& change : delta.containers) {
         if (change.after) database_->put(*change.after);
       }
-      database_->set_meta("marker", marker_after ? "in the middle of a change" : "");
     });
   });
 }
@@ -422,18 +511,21 @@ void Store::forget_sysctls() {
 std::vector<Container> Store::running() const {
   return database_->guarded([&] {
     std::vector<Container> all;
-    auto query = database_->use("SELECT document FROM containers WHERE status = ?");
-    query.bind(1, static_cast<int>(ContainerStatus::running));
+    // The number stands in the text, or the partial index would not serve.
+    static_assert(static_cast<int>(ContainerStatus::running) == 1);
+    auto query = database_->use("SELECT document FROM containers WHERE status = 1");
     while (query.executeStep()) all.push_back(container_from(query.getColumn(0).getString()));
     return all;
   });
 }
 
 std::vector<Network> Store::networks() const {
+  if (database_->networks) return *database_->networks;
   return database_->guarded([&] {
     std::vector<Network> all;
     auto query = database_->use("SELECT document FROM networks ORDER BY rowid");
     while (query.executeStep()) all.push_back(network_from(query.getColumn(0).getString()));
+    if (database_->in_view) database_->networks = all;
     return all;
   });
 }
@@ -486,8 +578,8 @@ std::optional<std::string> Store::address_holder(const Id& network, const IpAddr
 std::optional<IpAddress> Store::highest_given(const Id& network, Family family) const {
   return database_->guarded([&]() -> std::optional<IpAddress> {
     auto query = database_->use(
-        "SELECT address FROM leases WHERE network = ? AND chosen = 1 AND address >= ? AND address "
-        "< ? ORDER BY address DESC LIMIT 1");
+        "SELECT address FROM leases WHERE network = ? AND address >= ? AND address < ? AND chosen = 1 "
+        "ORDER BY address DESC LIMIT 1");
     query.bind(1, network);
     query.bind_blob(2, family == Family::v4 ? "4" : "6");
     query.bind_blob(3, family == Family::v4 ? "5" : "7");
@@ -543,7 +635,8 @@ bool is_somebody_alive(const std::string& alive_file) {
 
 void remove_state(const std::string& state_dir) {
   // The lock file goes last, so that whoever waits for it finds an empty directory, not half a state.
-  for (const char* name : {"state.db", "state.db-journal"}) std::filesystem::remove(state_dir + "/" + name);
+  for (const char* name : {"state.db", "state.db-journal", "unfinished"})
+    std::filesystem::remove(state_dir + "/" + name);
   if (!is_somebody_alive(state_dir + "/alive")) std::filesystem::remove(state_dir + "/alive");
   std::error_code ignored;  // a directory that still holds something of somebody else stays
   for (const char* name : {"containers", "netns", "lock"}) std::filesystem::remove(state_dir + "/" + name, ignored);

@@ -4,9 +4,10 @@
 //
 // Promises
 //   * names, addresses and host ports are unique by constraint, not by care.
-//   * a delta is written in one transaction, together with the marker of accidents.
+//   * a delta is written in one transaction.
+//   * the marker of accidents is a file beside the database: making and removing it costs nothing.
 //   * a file that is not ours, or belongs to another network namespace or boot, is refused and never overwritten.
-// Writers hold StateLock; readers need nothing (write-ahead log).
+// Writers hold StateLock; readers need nothing.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,8 @@ enum class Access : std::uint8_t {
 };
 
 class Store : public StateView {
+  struct Database;
+
  public:
   // `fresh_state_id` (8 hexadecimal digits) is used when the state begins here.
   static std::unique_ptr<Store> open(const std::string& state_dir, Access access, const World& world,
@@ -44,12 +47,32 @@ class Store : public StateView {
 
   const Identity& identity() const;
 
+  // Whether the path still leads to the file that is open, and this is still the process that opened it.
+  bool is_current() const;
+
+  // While it lives, or until the first change, all questions are answered from one state, and cheaper than one by one.
+  // Other processes that want to write wait for its end.
+  class View {
+   public:
+    explicit View(const Store& store);
+    ~View();
+    View(const View&) = delete;
+    View& operator=(const View&) = delete;
+
+   private:
+    Database& database_;
+  };
+
   // Somebody died between the first and the last step of a plan: the kernel may differ from the state.
   bool marked() const;
   void set_marker();
   void clear_marker();
-  // Writes the objects as they are after the change; the marker is set or cleared in the same transaction.
-  void write(const Delta& delta, bool marker_after);
+  // Writes the objects as they are after the change.
+  void write(const Delta& delta);
+  // The same in two halves, with time for other things between them; only commit() makes it so.
+  void stage(const Delta& delta);
+  void commit();
+  void abandon();
 
   // Sysctls of the host as they were before they were changed.
   std::map<std::string, SysctlState> sysctls_before() const;
@@ -69,7 +92,6 @@ class Store : public StateView {
   std::vector<PortHolder> published_in(Protocol protocol, const PortRange& range) const override;
 
  private:
-  struct Database;
   explicit Store(std::unique_ptr<Database> database);
   std::unique_ptr<Database> database_;
 };

@@ -112,7 +112,7 @@ class Batch {
       const ssize_t got = ::recv(socket, answer.data(), answer.size(), 0);
       must(got > 0, "recv");
       auto left = static_cast<unsigned>(got);
-      for (const auto* reply = reinterpret_cast<nlmsghdr*>(answer.data()); NLMSG_OK(reply, left);
+      for (auto* reply = reinterpret_cast<nlmsghdr*>(answer.data()); NLMSG_OK(reply, left);
            reply = NLMSG_NEXT(reply, left)) {
         if (reply->nlmsg_type == NLMSG_ERROR) {
           const int error = static_cast<const nlmsgerr*>(NLMSG_DATA(reply))->error;

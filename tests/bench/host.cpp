@@ -21,6 +21,7 @@ std::string digits(const std::string& name) { return fmt::format("{:012x}", std:
 engine::Setup setup() {
   engine::Setup setup;
   setup.state_dir = kStateDir;
+  setup.keeps_state_open = true;  // as a program has it that attaches one container after the other
   setup.is_alive = [](const Id&) { return true; };
   setup.now = [] { return static_cast<std::int64_t>(std::time(nullptr)); };
   setup.draw_state_id = [] { return std::string("0be9c400"); };

@@ -52,7 +52,7 @@ class Running {
 };
 
 std::string run_words(int number, int port) {
-  return fmt::format("run -d --name c{} --publish {}:80 -- sleep 1000", number, port);
+  return fmt::format("run -d --name w{} --publish {}:80 -- sleep 1000", number, port);
 }
 
 std::vector<std::string> publish_rules() {
@@ -157,7 +157,7 @@ TEST(Concurrency, OfThirtyTwoRunsWithTheSamePortOneSucceedsAndTheOthersNameIt) {
   for (int i = 0; i < kMany; ++i) {
     if (i == holder) continue;
     EXPECT_EQ(status[static_cast<std::size_t>(i)], 125);
-    EXPECT_THAT(runs[static_cast<std::size_t>(i)].output(), testing::HasSubstr(fmt::format("'c{}'", holder)));
+    EXPECT_THAT(runs[static_cast<std::size_t>(i)].output(), testing::HasSubstr(fmt::format("'w{}'", holder)));
     EXPECT_THAT(runs[static_cast<std::size_t>(i)].output(), testing::HasSubstr("8080"));
   }
   EXPECT_EQ(addresses(host).size(), 1U);
@@ -197,11 +197,11 @@ TEST(Concurrency, AStormOfVerbsEndsWithRulesAndAddressesThatAreRight) {
   const auto verb = [&]() -> std::string {
     const int name = draw(6);
     switch (draw(6)) {
-      case 0: return fmt::format("rm -f c{}", name);
-      case 1: return fmt::format("publish c{} 90{}:80", name, draw(8));
-      case 2: return fmt::format("create --publish 90{}:80 c{}", draw(8), name);
-      case 3: return fmt::format("stop -t 0 c{}", name);
-      case 4: return draw(4) == 0 ? "repair" : fmt::format("start c{}", name);
+      case 0: return fmt::format("rm -f w{}", name);
+      case 1: return fmt::format("publish w{} 90{}:80", name, draw(8));
+      case 2: return fmt::format("create --publish 90{}:80 w{}", draw(8), name);
+      case 3: return fmt::format("stop -t 0 w{}", name);
+      case 4: return draw(4) == 0 ? "repair" : fmt::format("start w{}", name);
       default: return run_words(name, 9000 + draw(8));
     }
   };

@@ -94,7 +94,7 @@ std::ostream& operator<<(std::ostream& stream, const Victim& victim) { return st
 
 void expect_works(const CliHost& host, const std::string& words) {
   const auto done = host.mb(words);
-  EXPECT_EQ(done.status, 0) << words << ": " << done.err;
+  EXPECT_EQ(done.status, 0) << words << ": " << done.err << dump_state(host.state_dir());
 }
 
 void have_no(const CliHost& host, const std::string& container) {
@@ -317,7 +317,7 @@ TEST(Kill, AtRandomMomentsTheNextVerbWorksAndNothingIsLeft) {
   int kills = 0;
   for (int round = 0; round < rounds; ++round) {
     SCOPED_TRACE(round);
-    const std::string name = fmt::format("c{}", draw(3));
+    const std::string name = fmt::format("w{}", draw(3));  // no hexadecimal digits: never the beginning of an id
     const std::string verb = host.has(name)
                                  ? "rm -f " + name
                                  : fmt::format("run -d --name {} -p 80{}:80 -- sleep 1000", name, name.substr(1));

@@ -97,13 +97,6 @@ std::vector<std::string> names_in(const std::string& directory) {
   return names;
 }
 
-// A bridge of ours gets its fe80:: address some time after it is up, and its multicast route a new place in the list
-// when it comes up again: the kernel's affair.
-std::string without_late_addresses(const std::string& text) {
-  static const std::regex kLate(R"((^|\n)[^\n]*(fe80::|ff00::/8)[^\n]* dev (br-|minibridge)[^\n]*)");
-  return std::regex_replace(text, kLate, "");
-}
-
 // What the state knows, in the words in which it shows in the kernel.
 struct Owners {
   std::set<std::string> links;
@@ -168,14 +161,14 @@ std::vector<std::string> owners_of_rules() {
 }  // namespace
 
 std::string dump_state(const std::string& state_dir) {
-  std::vector<std::string> queries = {"SELECT 'marker', value FROM meta WHERE key = 'marker' AND value != ''"};
-  queries.insert(queries.end(), kWishes.begin(), kWishes.end());
+  auto queries = kWishes;
   queries.emplace_back(
       "SELECT 'rests', network, hex(address), released FROM leases WHERE container = '' ORDER BY network, address");
-  return dump(state_dir, queries);
+  const bool marked = std::filesystem::exists(state_dir + "/unfinished");
+  return (marked ? "marker\n" : "") + dump(state_dir, queries);
 }
 
-std::string look_at_host() { return without_late_addresses(snapshot_host({.policy_counters = false})); }
+std::string look_at_host() { return snapshot_host({.policy_counters = false}); }
 
 std::string dump_wishes(const std::string& state_dir) { return dump(state_dir, kWishes); }
 

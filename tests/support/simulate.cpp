@@ -34,7 +34,7 @@ class World {
 
   void operator()(const step::PinNamespace& s) const {
     require(!state_.namespaces.contains(s.container), "namespace pinned twice");
-    state_.namespaces[s.container] = {s.container, s.source, false, {}};
+    state_.namespaces[s.container] = {s.container, s.source, s.source.empty(), {}};
   }
   void operator()(const step::UnpinNamespace& s) const {
     require(state_.namespaces.erase(s.container) == 1, "no such namespace");

@@ -39,6 +39,17 @@ std::string without_volatile(const std::string& text) {
   return std::regex_replace(text, kVolatile, "");
 }
 
+// A bridge of ours gets its fe80:: address some time after it is up, and its multicast route a new place in the list
+// when it comes up again: the kernel's affair.
+std::string without_late_routes(const std::string& text) {
+  static const std::regex kLate(R"((fe80::|ff00::/8).* dev (br-|minibridge|mb))");
+  std::string kept;
+  for (const auto& line : lines_of(text)) {
+    if (!std::regex_search(line, kLate)) kept += line + "\n";
+  }
+  return kept;
+}
+
 bool changes_by_itself(const std::string& path) {
   static const std::vector<std::string> kVolatile{"netfilter/nf_conntrack_count", "ipv4/tcp_fastopen_key"};
   return std::any_of(kVolatile.begin(), kVolatile.end(), [&](const std::string& suffix) {
@@ -93,7 +104,7 @@ std::string snapshot_host(const SnapshotOptions& options) {
   }
   for (const std::string command : {"ip -d link", "ip address", "ip -4 route show table all",
                                     "ip -6 route show table all", "ip -4 rule", "ip -6 rule"}) {
-    section(command, without_volatile(must(command)));
+    section(command, without_late_routes(without_volatile(must(command))));
   }
   section("sysctl", sysctls());
   return text;
