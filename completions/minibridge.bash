@@ -63,7 +63,7 @@ _minibridge() {
     network)
       case $subverb in
         '') words='create ls inspect rm prune' ;;
-        create) words='--subnet --gateway --ip-range --aux-address --mtu --bridge-name --label' ;;
+        create) words='--subnet --gateway --ip-range --aux-address --mtu --bridge-name --label --internal --masquerade --snat-to' ;;
         ls) words='--quiet -q' ;;
         inspect | rm) words=$(__minibridge_networks) ;;
       esac

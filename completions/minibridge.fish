@@ -91,6 +91,8 @@ set -l in_network '__fish_seen_subcommand_from network'
 complete -c minibridge -n "$in_network; and not __fish_seen_subcommand_from create ls inspect rm prune" -a 'create ls inspect rm prune'
 complete -c minibridge -n "$in_network; and __fish_seen_subcommand_from inspect rm" -a '(__minibridge_networks)'
 complete -c minibridge -n "$in_network; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'ids only'
-for option in subnet gateway ip-range aux-address mtu bridge-name label
+complete -c minibridge -n "$in_network; and __fish_seen_subcommand_from create" -l internal
+complete -c minibridge -n "$in_network; and __fish_seen_subcommand_from create" -l masquerade -x -a 'true false'
+for option in subnet gateway ip-range aux-address mtu bridge-name label snat-to
     complete -c minibridge -n "$in_network; and __fish_seen_subcommand_from create" -l $option -x
 end

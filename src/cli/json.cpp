@@ -81,8 +81,10 @@ ordered_json write_network(const Network& network) {
           {"subnet", v4 == nullptr ? ordered_json() : ordered_json(v4->subnet.str())},
           {"subnet6", v6 == nullptr ? ordered_json() : ordered_json(v6->subnet.str())},
           {"mode", to_string(network.mode)},
-          {"internal", false},
-          {"icc", true}};
+          {"internal", network.internal},
+          {"icc", true},
+          {"masquerade", network.masquerade},
+          {"snat_to", network.snat_to ? ordered_json(network.snat_to->str()) : ordered_json()}};
 }
 
 ordered_json write_error(const Error& error) {

@@ -105,9 +105,9 @@ class RuleLister {
  private:
   // In the order in which a packet meets the chains.
   static std::size_t rank(std::string_view chain) {
-    constexpr std::array<std::string_view, 11> kOrder = {"PREROUTING",  "INPUT",       "FORWARD",     "OUTPUT",
+    constexpr std::array<std::string_view, 12> kOrder = {"PREROUTING",  "INPUT",       "FORWARD",     "OUTPUT",
                                                          "POSTROUTING", kRawChain,     kPublishChain, kMasqueradeChain,
-                                                         kUserChain,    kForwardChain, kEnterChain};
+                                                         kUserChain,    kForwardChain, kEnterChain,   kInputChain};
     return static_cast<std::size_t>(std::find(kOrder.begin(), kOrder.end(), chain) - kOrder.begin());
   }
 

@@ -27,6 +27,9 @@ struct CreateOptions {
   std::string bridge;
   std::uint32_t mtu = 0;
   std::vector<std::string> labels;
+  bool internal = false;
+  bool masquerade = true;
+  std::string snat_to;
 };
 
 void settle_labels(change::AddNetwork& add, const std::vector<std::string>& labels) {
@@ -62,6 +65,9 @@ change::AddNetwork parse_create(const Context& context, const CreateOptions& opt
     add.reserved.push_back(IpAddress::parse(text.substr(text.find('=') + 1)));
   }
   add.mtu = options.mtu;
+  add.internal = options.internal;
+  add.masquerade = options.masquerade;
+  if (!options.snat_to.empty()) add.snat_to = IpAddress::parse(options.snat_to);
   settle_labels(add, options.labels);
   add.created_at = context.setup().now();
   return add;
@@ -135,6 +141,10 @@ void add_create(CLI::App& app, Context& context) {
   verb->add_option("--bridge-name", options->bridge, "the bridge's name; default: drawn");
   verb->add_option("--mtu", options->mtu, "largest packet in bytes; default: the kernel's")
       ->check(CLI::Range(68, 65535));
+  verb->add_flag("--internal", options->internal, "nothing passes between it and the rest of the world");
+  verb->add_option("--masquerade", options->masquerade, "false: containers go out under their own addresses")
+      ->default_str("true");
+  verb->add_option("--snat-to", options->snat_to, "containers go out under this address of the host");
   verb->add_option("--label", options->labels, "KEY[=VALUE] (repeatable)")->take_all()->allow_extra_args(false);
   verb->add_option("NAME", options->name, "its name")->required();
   verb->callback([options, &context] { create_network(context, *options); });

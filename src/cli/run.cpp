@@ -71,7 +71,7 @@ void run_container(Context& context, RunOptions options) {
   const std::string id = container.id;
   container::RunRequest request{std::move(draft.before), std::move(draft.add)};
   if (options.detach) {
-    container::run_detached(engine, std::move(request), Context::notify);
+    container::run_detached(engine, request, Context::notify);
     print_line(id);
   } else {
     context.exit_status = container::run_foreground(engine, std::move(request), Context::notify);

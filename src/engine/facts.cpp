@@ -33,6 +33,7 @@ Needs needs_of(const std::vector<Change>& changes, const StateView& state) {
                      const bool exists = std::any_of(networks.begin(), networks.end(),
                                                      [&](const Network& network) { return network.name == c.name; });
                      needs.routes = needs.routes || !exists;
+                     needs.local_addresses = needs.local_addresses || c.snat_to;
                    },
                    [&](const change::AddContainer& c) { needs.add(c.container.publish); },
                    [&](const change::StartContainer& c) {

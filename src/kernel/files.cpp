@@ -81,7 +81,7 @@ void Files::remove_directory(const Id& container) {
   refuse_to_leave(container);
   const std::string path = directory(container);
   // Mostly there is nothing else in it, and this takes a third of the calls.
-  for (const std::string name : kKnownFiles) ::unlink((path + "/" + name).c_str());
+  for (const std::string name : kKnownFiles) ::unlink(fmt::format("{}/{}", path, name).c_str());
   if (::rmdir(path.c_str()) == 0) return;
   std::error_code failed;
   fs::remove_all(path, failed);

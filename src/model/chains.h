@@ -15,6 +15,7 @@ inline constexpr std::string_view kPublishChain = "MINIBRIDGE-PUBLISH";
 inline constexpr std::string_view kMasqueradeChain = "MINIBRIDGE-MASQUERADE";
 inline constexpr std::string_view kForwardChain = "MINIBRIDGE-FORWARD";
 inline constexpr std::string_view kEnterChain = "MINIBRIDGE-ENTER";
+inline constexpr std::string_view kInputChain = "MINIBRIDGE-INPUT";
 // The operator's: made empty, never looked into, removed only while it is empty.
 inline constexpr std::string_view kUserChain = "MINIBRIDGE-USER";
 

@@ -28,7 +28,10 @@ struct AddNetwork {
   std::uint32_t mtu = 0;
   std::map<std::string, std::string> labels;
   std::int64_t created_at = 0;
-  bool if_absent = false;  // an existing network of this name is fine (the default network on first use)
+  bool internal = false;
+  bool masquerade = true;
+  std::optional<IpAddress> snat_to;  // an address of the host
+  bool if_absent = false;            // an existing network of this name is fine (the default network on first use)
 };
 
 struct RemoveNetwork {

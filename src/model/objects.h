@@ -39,7 +39,10 @@ struct Network {
   NetworkMode mode = NetworkMode::nat;
   std::uint32_t mtu = 0;  // 0: the kernel's default
   std::map<std::string, std::string> labels;
-  std::int64_t created_at = 0;  // seconds since 1970
+  std::int64_t created_at = 0;       // seconds since 1970
+  bool internal = false;             // nothing passes between it and the rest of the world
+  bool masquerade = true;            // containers go out under an address of the host; false: under their own
+  std::optional<IpAddress> snat_to;  // under this one, instead of that of the interface by which a packet leaves
 
   const AddressPool* pool(Family family) const;
   bool operator==(const Network&) const = default;

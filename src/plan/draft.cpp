@@ -65,7 +65,7 @@ std::optional<std::string> Draft::address_holder(const Id& network, const IpAddr
     if (holds(container, network, address)) holder = container.name.str();
   });
   if (holder) return holder;
-  const auto stored = base_.address_holder(network, address);
+  auto stored = base_.address_holder(network, address);
   if (!stored) return std::nullopt;
   for (const auto& [id, change] : changes_) {
     if (change.before && change.before->name.str() == *stored) return std::nullopt;  // it has moved on

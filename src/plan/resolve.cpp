@@ -30,8 +30,18 @@ class Resolver {
                     "choose another --bridge-name");
       }
     }
-    Network network{wanted.id,        wanted.name, wanted.bridge, {pool_for(wanted)},
-                    NetworkMode::nat, wanted.mtu,  wanted.labels, wanted.created_at};
+    check_source_address(wanted);
+    Network network;
+    network.id = wanted.id;
+    network.name = wanted.name;
+    network.bridge = wanted.bridge;
+    network.pools = {pool_for(wanted)};
+    network.mtu = wanted.mtu;
+    network.labels = wanted.labels;
+    network.created_at = wanted.created_at;
+    network.internal = wanted.internal;
+    network.masquerade = wanted.masquerade;
+    network.snat_to = wanted.snat_to;
     draft_.add(std::move(network));
   }
 
@@ -62,8 +72,9 @@ class Resolver {
     bool has_default_route = wanted.has_default_route;
     for (const auto& request : wanted.endpoints) {
       auto endpoint = make_endpoint(container, request, taken);
-      endpoint.default_route = !has_default_route;
-      has_default_route = true;
+      const bool leads_out = !draft_.network(endpoint.network).internal;
+      endpoint.default_route = leads_out && !has_default_route;
+      has_default_route = has_default_route || leads_out;
       container.endpoints.push_back(std::move(endpoint));
     }
     container.ports.clear();
@@ -247,8 +258,36 @@ class Resolver {
     }
   }
 
-  static void check_can_publish(const Container& container) {
-    if (container.publish.empty() || !container.endpoints.empty()) return;
+  // The address that packets to the outside are to carry must be one of ours, or no answer comes back.
+  void check_source_address(const change::AddNetwork& wanted) const {
+    if (!wanted.snat_to) return;
+    const std::string attempt = fmt::format("packets cannot leave under {}", wanted.snat_to->str());
+    if (wanted.internal || !wanted.masquerade) {
+      throw Error(ErrorKind::usage,
+                  fmt::format("{}: {}", attempt,
+                              wanted.internal ? "from an internal network none leaves"
+                                              : "with --masquerade=false they keep their own source address"),
+                  "leave --snat-to out");
+    }
+    const auto& own = facts_.local_addresses;
+    if (std::find(own.begin(), own.end(), *wanted.snat_to) == own.end()) {
+      throw Error(ErrorKind::usage, fmt::format("{}: the host has no such address", attempt),
+                  "name an address that 'ip address' shows");
+    }
+  }
+
+  void check_can_publish(const Container& container) const {
+    if (container.publish.empty()) return;
+    const bool reachable =
+        std::any_of(container.endpoints.begin(), container.endpoints.end(),
+                    [&](const Endpoint& endpoint) { return !draft_.network(endpoint.network).internal; });
+    if (reachable) return;
+    if (!container.endpoints.empty()) {
+      throw Error(
+          ErrorKind::usage,
+          fmt::format("container '{}' cannot publish ports: it is in internal networks only", container.name.str()),
+          "put it into a second network that is not internal (--network twice)");
+    }
     throw Error(ErrorKind::usage,
                 fmt::format("container '{}' cannot publish ports: it is in no network", container.name.str()),
                 container.attachment == Attachment::host ? "with --network host its ports are the host's own" : "");

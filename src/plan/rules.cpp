@@ -68,6 +68,7 @@ class RuleBuilder {
              "packets that this host passes on for containers")};
     forward(table.chains[std::string(kForwardChain)]);
     enter(table.chains[std::string(kEnterChain)]);
+    input(table);
     return table;
   }
 
@@ -146,8 +147,13 @@ class RuleBuilder {
         rule(target::Return{}, "into a network the source stays", "containers see who really speaks to them"),
         Side::to));
     for (const auto* network : networks_) {
+      if (network->internal || !network->masquerade) continue;
       Rule out = network_rule(*network, target::Masquerade{}, "out under the address of the host",
                               "nobody outside has a way back to a container's private address");
+      if (network->snat_to && network->snat_to->family() == family_) {
+        out = network_rule(*network, target::Snat{*network->snat_to}, "out under the address that was chosen",
+                           "nobody outside has a way back to a container's private address");
+      }
       out.source = {network->pool(family_)->subnet, false};
       chain.push_back(std::move(out));
     }
@@ -162,7 +168,43 @@ class RuleBuilder {
     const auto leaving = for_our_bridges(
         rule(target::Accept{}, "out of a network", "containers may reach everything outside"), Side::from);
     chain = entering;
+    for (const auto* network : networks_) {
+      if (!network->internal) continue;
+      Rule stays = network_rule(*network, target::Drop{}, "nothing leaves an internal network",
+                                "a container may have given itself a default route");
+      stays.in = {network->bridge.str(), false};
+      chain.push_back(std::move(stays));
+    }
     chain.insert(chain.end(), leaving.begin(), leaving.end());
+  }
+
+  // The host has more addresses than the gateway's, and through them a container would look out of its network.
+  void input(TableRules& table) const {
+    for (const auto* network : networks_) {
+      if (!network->internal) continue;
+      Rule other = network_rule(*network, target::Drop{}, "of the host only the gateway",
+                                "an internal network ends at its gateway; other addresses of the host are outside");
+      other.in = {network->bridge.str(), false};
+      other.destination = {Subnet(network->pool(family_)->gateway, address_bits(family_)), true};
+      table.chains[std::string(kInputChain)].push_back(std::move(other));
+    }
+    if (!table.chains.contains(std::string(kInputChain))) return;
+    hook(table, "INPUT", kInputChain, Side::from, "containers to the host",
+         "only packets that containers send to the host itself are looked at");
+  }
+
+  // Before anything that accepts: not even an answer or a published port crosses its border.
+  void internal(const Network& network, std::vector<Rule>& chain) const {
+    Rule out = network_rule(network, target::Drop{}, "nothing leaves an internal network",
+                            "an internal network speaks to nobody else, not even to other networks");
+    out.in = {network.bridge.str(), false};
+    out.out = {network.bridge.str(), true};
+    Rule in = network_rule(network, target::Drop{}, "nothing enters an internal network",
+                           "an internal network is spoken to by nobody else");
+    in.in = {network.bridge.str(), true};
+    in.out = {network.bridge.str(), false};
+    chain.push_back(std::move(out));
+    chain.push_back(std::move(in));
   }
 
   void enter(std::vector<Rule>& chain) const {
@@ -172,7 +214,11 @@ class RuleBuilder {
         rule(target::Accept{}, "published ports",
              "only what came through a published port was translated; a packet routed straight to a container was not");
     published.matches.insert(published.matches.begin(), match::ConnTrack{match::kDnat, false});
-    chain = {known, published};
+    for (const auto* network : networks_) {
+      if (network->internal) internal(*network, chain);
+    }
+    chain.push_back(known);
+    chain.push_back(published);
     for (const auto* network : networks_) {
       Rule among = network_rule(*network, target::Accept{}, "among its containers",
                                 "containers of one network reach each other");
@@ -189,12 +235,16 @@ class RuleBuilder {
   std::vector<const Network*> networks_;
 };
 
-// Where a published port leads: the first endpoint with an address of the family.
+// Where a published port leads: the endpoint by which answers leave, else the first with an address of the family.
 IpAddress destination_of(const Container& container, Family family) {
+  std::optional<IpAddress> first;
   for (const auto& endpoint : container.endpoints) {
     const auto* held = endpoint.address(family);
-    if (held != nullptr && held->address) return *held->address;
+    if (held == nullptr || !held->address) continue;
+    if (endpoint.default_route) return *held->address;
+    if (!first) first = held->address;
   }
+  if (first) return *first;
   throw Error(ErrorKind::failed, fmt::format("container '{}' publishes a port but has no {} address",
                                              container.name.str(), to_string(family)));
 }

@@ -142,9 +142,17 @@ T understood(const std::string& document, const std::function<T(const json&)>& r
 std::string to_document(const Network& network) {
   json pools = json::array();
   for (const auto& pool : network.pools) pools.push_back(write_pool(pool));
-  return json{{"id", network.id},         {"name", network.name.str()},      {"bridge", network.bridge.str()},
-              {"pools", pools},           {"mode", to_string(network.mode)}, {"mtu", network.mtu},
-              {"labels", network.labels}, {"created_at", network.created_at}}
+  return json{{"id", network.id},
+              {"name", network.name.str()},
+              {"bridge", network.bridge.str()},
+              {"pools", pools},
+              {"mode", to_string(network.mode)},
+              {"mtu", network.mtu},
+              {"labels", network.labels},
+              {"created_at", network.created_at},
+              {"internal", network.internal},
+              {"masquerade", network.masquerade},
+              {"snat_to", network.snat_to ? json(network.snat_to->str()) : json()}}
       .dump();
 }
 
@@ -158,6 +166,11 @@ Network network_from(const std::string& document) {
     network.mtu = from.at("mtu");
     network.labels = from.at("labels").get<std::map<std::string, std::string>>();
     network.created_at = from.at("created_at");
+    network.internal = from.at("internal");
+    network.masquerade = from.at("masquerade");
+    if (const auto& address = from.at("snat_to"); !address.is_null()) {
+      network.snat_to = IpAddress::parse(address.get<std::string>());
+    }
     return network;
   });
 }

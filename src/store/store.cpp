@@ -135,9 +135,9 @@ class Query {
   void bind_blob(int index, const std::string& bytes) {
     statement_.bind(index, static_cast<const void*>(bytes.data()), static_cast<int>(bytes.size()));
   }
-  bool executeStep() { return statement_.executeStep(); }
+  bool step() { return statement_.executeStep(); }
   int exec() { return statement_.exec(); }
-  SQLite::Column getColumn(int index) { return statement_.getColumn(index); }
+  SQLite::Column column(int index) { return statement_.getColumn(index); }
 
  private:
   SQLite::Statement& statement_;
@@ -201,7 +201,7 @@ struct Store::Database {
   std::string name_of(const Id& container) {
     auto query = use("SELECT name FROM containers WHERE id = ?");
     query.bind(1, container);
-    return query.executeStep() ? query.getColumn(0).getString() : container;
+    return query.step() ? query.column(0).getString() : container;
   }
 
   void create(const World& world, const std::string& fresh_state_id);
@@ -267,7 +267,7 @@ void Store::Database::check(const Header& header) const {
 void Store::Database::check(const World& world) {
   std::map<std::string, std::string> meta;
   auto query = use("SELECT key, value FROM meta");
-  while (query.executeStep()) meta[query.getColumn(0).getString()] = query.getColumn(1).getString();
+  while (query.step()) meta[query.column(0).getString()] = query.column(1).getString();
   if (meta["boot_id"] != world.boot_id) {
     throw Error(ErrorKind::failed,
                 fmt::format("the state in '{}' is of an earlier boot: what it describes is gone", path),
@@ -488,7 +488,7 @@ std::map<std::string, SysctlState> Store::sysctls_before() const {
   return database_->guarded([&] {
     std::map<std::string, SysctlState> all;
     auto query = database_->use("SELECT name, document FROM sysctls");
-    while (query.executeStep()) all[query.getColumn(0).getString()] = sysctl_from(query.getColumn(1).getString());
+    while (query.step()) all[query.column(0).getString()] = sysctl_from(query.column(1).getString());
     return all;
   });
 }
@@ -514,7 +514,7 @@ std::vector<Container> Store::running() const {
     // The number stands in the text, or the partial index would not serve.
     static_assert(static_cast<int>(ContainerStatus::running) == 1);
     auto query = database_->use("SELECT document FROM containers WHERE status = 1");
-    while (query.executeStep()) all.push_back(container_from(query.getColumn(0).getString()));
+    while (query.step()) all.push_back(container_from(query.column(0).getString()));
     return all;
   });
 }
@@ -524,7 +524,7 @@ std::vector<Network> Store::networks() const {
   return database_->guarded([&] {
     std::vector<Network> all;
     auto query = database_->use("SELECT document FROM networks ORDER BY rowid");
-    while (query.executeStep()) all.push_back(network_from(query.getColumn(0).getString()));
+    while (query.step()) all.push_back(network_from(query.column(0).getString()));
     if (database_->in_view) database_->networks = all;
     return all;
   });
@@ -534,7 +534,7 @@ std::vector<Container> Store::containers() const {
   return database_->guarded([&] {
     std::vector<Container> all;
     auto query = database_->use("SELECT document FROM containers ORDER BY rowid");
-    while (query.executeStep()) all.push_back(container_from(query.getColumn(0).getString()));
+    while (query.step()) all.push_back(container_from(query.column(0).getString()));
     return all;
   });
 }
@@ -544,13 +544,13 @@ std::optional<Container> Store::find_container(std::string_view name_or_id) cons
   return database_->guarded([&]() -> std::optional<Container> {
     auto named = database_->use("SELECT document FROM containers WHERE name = ?");
     named.bind(1, text);
-    if (named.executeStep()) return container_from(named.getColumn(0).getString());
+    if (named.step()) return container_from(named.column(0).getString());
     if (text.empty() || text.find_first_not_of("0123456789abcdef") != std::string::npos) return std::nullopt;  // no id
     auto beginning = database_->use("SELECT document FROM containers WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2");
     beginning.bind(1, text);
-    if (!beginning.executeStep()) return std::nullopt;
-    auto found = container_from(beginning.getColumn(0).getString());
-    if (beginning.executeStep()) return std::nullopt;
+    if (!beginning.step()) return std::nullopt;
+    auto found = container_from(beginning.column(0).getString());
+    if (beginning.step()) return std::nullopt;
     return found;
   });
 }
@@ -559,8 +559,8 @@ std::size_t Store::endpoint_count(const Id& network) const {
   return database_->guarded([&] {
     auto query = database_->use("SELECT count(*) FROM endpoints WHERE network = ?");
     query.bind(1, network);
-    query.executeStep();
-    return static_cast<std::size_t>(query.getColumn(0).getInt64());
+    query.step();
+    return static_cast<std::size_t>(query.column(0).getInt64());
   });
 }
 
@@ -569,8 +569,8 @@ std::optional<std::string> Store::address_holder(const Id& network, const IpAddr
     auto query = database_->use("SELECT container FROM leases WHERE network = ? AND address = ?");
     query.bind(1, network);
     query.bind_blob(2, key_of(address));
-    if (!query.executeStep()) return std::nullopt;
-    const auto holder = query.getColumn(0).getString();
+    if (!query.step()) return std::nullopt;
+    const auto holder = query.column(0).getString();
     return holder.empty() ? std::nullopt : std::optional(database_->name_of(holder));
   });
 }
@@ -583,8 +583,8 @@ std::optional<IpAddress> Store::highest_given(const Id& network, Family family) 
     query.bind(1, network);
     query.bind_blob(2, family == Family::v4 ? "4" : "6");
     query.bind_blob(3, family == Family::v4 ? "5" : "7");
-    if (!query.executeStep()) return std::nullopt;
-    return address_of(blob(query.getColumn(0)));
+    if (!query.step()) return std::nullopt;
+    return address_of(blob(query.column(0)));
   });
 }
 
@@ -593,8 +593,8 @@ std::vector<IpAddress> Store::released(const Id& network, Family family) const {
     std::vector<IpAddress> all;
     auto query = database_->use("SELECT address FROM leases WHERE network = ? AND container = '' ORDER BY released");
     query.bind(1, network);
-    while (query.executeStep()) {
-      const auto address = address_of(blob(query.getColumn(0)));
+    while (query.step()) {
+      const auto address = address_of(blob(query.column(0)));
       if (address.family() == family) all.push_back(address);
     }
     return all;
@@ -610,11 +610,11 @@ std::vector<PortHolder> Store::published_in(Protocol protocol, const PortRange& 
     query.bind(1, static_cast<int>(protocol));
     query.bind(2, range.last);
     query.bind(3, range.first);
-    while (query.executeStep()) {
-      const auto port = [&query](int column) { return static_cast<std::uint16_t>(query.getColumn(column).getInt()); };
-      PublishedPort published{address_of(blob(query.getColumn(1))), {port(2), port(3)}, {}, protocol};
+    while (query.step()) {
+      const auto port = [&query](int column) { return static_cast<std::uint16_t>(query.column(column).getInt()); };
+      PublishedPort published{address_of(blob(query.column(1))), {port(2), port(3)}, {}, protocol};
       published.container_ports = {port(4), static_cast<std::uint16_t>(port(4) + (port(3) - port(2)))};
-      all.push_back({database_->name_of(query.getColumn(0).getString()), published});
+      all.push_back({database_->name_of(query.column(0).getString()), published});
     }
     return all;
   });

@@ -167,6 +167,11 @@ TEST_F(BadInput, Networks) {
       {"network create --bridge-name a/b n2", "usage", "is not an interface name"},
       {"network create --bridge-name up0 n2", "conflict", "'up0'"},
       {"network create --mtu 9 n2", "usage", "--mtu"},
+      {"network create --snat-to 198.51.100.200 n2", "usage", "the host has no such address"},
+      {"network create --snat-to here n2", "usage", "is not an IPv4 address"},
+      {"network create --internal --snat-to 198.51.100.1 n2", "usage", "from an internal network none leaves"},
+      {"network create --masquerade=false --snat-to 198.51.100.1 n2", "usage", "they keep their own source address"},
+      {"network create --masquerade=perhaps n2", "usage", "--masquerade"},
       {"network create n1", "conflict", "there is a network 'n1' already"},
       {"network create host", "usage", "'host' has a meaning of its own"},
       {"network create none", "usage", "'none' has a meaning of its own"},
@@ -184,6 +189,15 @@ TEST_F(BadInput, Networks) {
       {"run --network host --sysctl net.ipv4.ip_forward=0 -- true", "usage", "--network host"},
       {"create --network host x", "usage", "--network host leaves nothing to create"},
   });
+}
+
+TEST_F(BadInput, PortsOfAnInternalNetwork) {
+  Program::must_mb("network create --internal inner");
+  Program::must_mb("create --network inner c3");
+  const std::string message = "cannot publish ports: it is in internal networks only";
+  expect_all_refused({{"create --network inner -p 8001:80 x", "usage", message},
+                      {"run -d --network inner -p 8001:80", "usage", message},
+                      {"publish c3 8001:80", "usage", message}});
 }
 
 TEST_F(BadInput, Names) {

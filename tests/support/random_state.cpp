@@ -102,6 +102,8 @@ change::AddNetwork random_network(Random& random) {
   network.bridge = InterfaceName::parse("br" + network.name.str());
   if (random.chance(50)) network.subnet = Subnet::parse(fmt::format("10.{}.0.0/28", random.below(9)));
   if (random.chance(30)) network.mtu = 1400;
+  if (random.chance(20)) network.internal = true;
+  if (random.chance(20)) network.masquerade = false;
   return network;
 }
 
