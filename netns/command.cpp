@@ -18,7 +18,9 @@ extern "C" {
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <csignal>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -73,8 +75,11 @@ struct Prepared {
   std::vector<char*> argv;
   std::vector<char*> environment;
   int null = -1;
-  Output output;
+  Streams streams;
+  const int* further = nullptr;  // namespaces
+  std::size_t further_count = 0;
   int namespace_fd = -1;  // -1: stay
+  bool own_session = false;
   int report = -1;
 };
 
@@ -90,9 +95,13 @@ void start_with_default_signals() noexcept {
 StartFailure become(const Prepared& p) noexcept {
   start_with_default_signals();
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return {Step::kSetUp, errno};
-  if (::dup2(p.null, STDIN_FILENO) < 0) return {Step::kSetUp, errno};
-  if (p.output.out >= 0 && ::dup2(p.output.out, STDOUT_FILENO) < 0) return {Step::kSetUp, errno};
-  if (p.output.err >= 0 && ::dup2(p.output.err, STDERR_FILENO) < 0) return {Step::kSetUp, errno};
+  if (p.own_session) ::setsid();  // cannot fail: a fork leads no group
+  if (::dup2(p.streams.in >= 0 ? p.streams.in : p.null, STDIN_FILENO) < 0) return {Step::kSetUp, errno};
+  if (p.streams.out >= 0 && ::dup2(p.streams.out, STDOUT_FILENO) < 0) return {Step::kSetUp, errno};
+  if (p.streams.err >= 0 && ::dup2(p.streams.err, STDERR_FILENO) < 0) return {Step::kSetUp, errno};
+  for (std::size_t i = 0; i < p.further_count; ++i) {
+    if (::setns(p.further[i], 0) != 0) return {Step::kEnter, errno};
+  }
   if (p.namespace_fd >= 0 && ::setns(p.namespace_fd, CLONE_NEWNET) != 0) {
     return {Step::kEnter, errno};
   }
@@ -110,7 +119,7 @@ StartFailure become(const Prepared& p) noexcept {
 std::string describe(Step step, const std::string& program) {
   switch (step) {
     case Step::kSetUp: return "cannot prepare the process for '" + program + "'";
-    case Step::kEnter: return "cannot enter the network namespace for '" + program + "'";
+    case Step::kEnter: return "cannot enter the namespace for '" + program + "'";
     case Step::kExecute: break;
   }
   return "cannot execute '" + program + "'";
@@ -134,6 +143,23 @@ void poll_again(pollfd* entries, nfds_t count, int patience_ms) {
   }
 }
 
+// A moment, or never.
+class Deadline {
+ public:
+  Deadline() = default;
+  explicit Deadline(std::chrono::milliseconds patience) : at_(Clock::now() + patience) {}
+  // Milliseconds, as poll takes them.
+  [[nodiscard]] int left() const {
+    if (!at_) return -1;
+    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(*at_ - Clock::now()).count();
+    return static_cast<int>(std::clamp<std::int64_t>(rest, 0, INT_MAX));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> at_;
+};
+
 // Takes what there is. Returns false at the end of the stream.
 bool read_available(int fd, std::string& text) {
   char buffer[16384];
@@ -148,15 +174,18 @@ bool read_available(int fd, std::string& text) {
   }
 }
 
-// Until both streams end or the command does. What it wrote last is in the pipes by then, so one
-// more look after its end misses nothing.
-void collect(int out, int err, int pidfd, Finished& finished) {
+// Until the command ends. What it wrote last is in the pipes by then, so one more look after its end misses nothing.
+// Returns false when `deadline` passes first.
+bool collect(int out, int err, int pidfd, const Deadline& deadline, Finished& finished) {
   pollfd entries[] = {{out, POLLIN, 0}, {err, POLLIN, 0}, {pidfd, POLLIN, 0}};
-  while (entries[2].revents == 0 && (entries[0].fd >= 0 || entries[1].fd >= 0)) {
-    poll_again(entries, 3, -1);
+  while (entries[2].revents == 0) {
+    const int patience = deadline.left();
+    if (patience == 0) return false;
+    poll_again(entries, 3, patience);
     if (entries[0].fd >= 0 && !read_available(out, finished.out)) entries[0].fd = -1;
     if (entries[1].fd >= 0 && !read_available(err, finished.err)) entries[1].fd = -1;
   }
+  return true;
 }
 
 // Our end only: the command's own must behave as in any other pipe.
@@ -165,31 +194,33 @@ void make_nonblocking(const UniqueFd& fd) {
 }
 
 template <typename Start>
-Finished captured(Start start) {
+Finished captured(Start start, const Deadline& deadline = {}) {
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   make_nonblocking(out.read);
   make_nonblocking(err.read);
-  Child child = start(Output{out.write.get(), err.write.get()});
+  Child child = start(Streams{out.write.get(), err.write.get()});
   out.write.reset();
   err.write.reset();
   Finished finished;
-  collect(out.read.get(), err.read.get(), child.pidfd(), finished);
+  finished.timed_out = !collect(out.read.get(), err.read.get(), child.pidfd(), deadline, finished);
+  if (finished.timed_out) child.kill_session(SIGKILL);
   finished.status = child.wait();
   return finished;
 }
 
 }  // namespace
 
-void Child::start(const Command& command, int namespace_fd, Output output) {
+void Child::start(const Command& command, int namespace_fd, Streams streams) {
   if (command.argv.empty()) fail(EINVAL, "cannot execute a command without words");
   std::vector<std::string> words = command.argv;
   std::vector<std::string> variables = merged_environment(command.environment);
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) fail(errno, "cannot open '/dev/null'");
   Pipe report = make_pipe();
-  const Prepared prepared{pointers_into(words), pointers_into(variables), null.get(), output,
-                          namespace_fd,         report.write.get()};
+  const Prepared prepared{pointers_into(words),      pointers_into(variables),  null.get(),   streams,
+                          command.also_enter.data(), command.also_enter.size(), namespace_fd, command.own_session,
+                          report.write.get()};
 
   {
     const SignalsBlocked blocked;
@@ -209,10 +240,10 @@ void Child::start(const Command& command, int namespace_fd, Output output) {
 
 // After a delegated constructor the object counts as constructed: its destructor reaps the process
 // when start() throws.
-Child::Child(const Command& command, Output output) : Child() { start(command, -1, output); }
+Child::Child(const Command& command, Streams streams) : Child() { start(command, -1, streams); }
 
-Child::Child(const Command& command, const Namespace& target, Output output) : Child() {
-  start(command, target.fd(), output);
+Child::Child(const Command& command, const Namespace& target, Streams streams) : Child() {
+  start(command, target.fd(), streams);
 }
 
 Child::Child(Child&& other) noexcept
@@ -264,12 +295,22 @@ void Child::kill(int signal) {
   if (::kill(pid_, signal) != 0) fail(errno, "cannot signal process " + std::to_string(pid_));
 }
 
+void Child::kill_session(int signal) {
+  if (status_) return;
+  // Not reaped, so neither number can have passed to others. It leads no group when it has no session of its own.
+  if (::kill(-pid_, signal) != 0) kill(signal);
+}
+
 Finished run(const Command& command) {
-  return captured([&](Output output) { return Child(command, output); });
+  return captured([&](Streams streams) { return Child(command, streams); });
 }
 
 Finished run(const Command& command, const Namespace& target) {
-  return captured([&](Output output) { return Child(command, target, output); });
+  return captured([&](Streams streams) { return Child(command, target, streams); });
+}
+
+Finished run_for(const Command& command, const Namespace& target, std::chrono::milliseconds patience) {
+  return captured([&](Streams streams) { return Child(command, target, streams); }, Deadline(patience));
 }
 
 }  // namespace netns

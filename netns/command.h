@@ -31,23 +31,31 @@ struct Command {
   std::vector<std::string> argv;
   /// "NAME=value" each, on top of the present environment.
   std::vector<std::string> environment{};
+  /// Descriptors of further namespaces to enter (mount, uts …), in this order, before the network namespace.
+  std::vector<int> also_enter{};
+  /// Start it as the leader of a session of its own. What it starts can then be killed with it.
+  bool own_session = false;
 };
 
 struct Finished {
   int status = 0;  ///< the exit code, or 128 + the signal that killed it
   std::string out;
   std::string err;
+  bool timed_out = false;  ///< it was killed because it took too long
 };
 
 /// Runs it to its end and keeps what it printed. Does not wait for processes it left behind, even
 /// when they still hold its output. Throws when the command cannot be started at all.
 Finished run(const Command& command);
 Finished run(const Command& command, const Namespace& target);
+/// The same, but what still runs after `patience` is killed, with its session if it has one of its own.
+Finished run_for(const Command& command, const Namespace& target, std::chrono::milliseconds patience);
 
-/// Descriptors for the command's standard output and error; -1 is ours.
-struct Output {
+/// Descriptors for the command's standard streams; -1 is ours, for the input /dev/null.
+struct Streams {
   int out = -1;
   int err = -1;
+  int in = -1;
 };
 
 /// A command that runs beside us. It is killed and reaped when this object goes, and killed by the
@@ -55,8 +63,8 @@ struct Output {
 /// such as run_in's.
 class Child {
  public:
-  explicit Child(const Command& command, Output output = {});
-  Child(const Command& command, const Namespace& target, Output output = {});
+  explicit Child(const Command& command, Streams streams = {});
+  Child(const Command& command, const Namespace& target, Streams streams = {});
   Child(Child&& other) noexcept;
   Child& operator=(Child&& other) noexcept;
   ~Child();
@@ -72,10 +80,12 @@ class Child {
 
   /// Does nothing to a command that has ended.
   void kill(int signal);
+  /// The same for everything in the session it leads (Command::own_session).
+  void kill_session(int signal);
 
  private:
   Child() noexcept = default;
-  void start(const Command& command, int namespace_fd, Output output);
+  void start(const Command& command, int namespace_fd, Streams streams);
   void end() noexcept;
 
   pid_t pid_ = -1;

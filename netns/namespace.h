@@ -5,10 +5,13 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <future>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -49,9 +52,35 @@ class Namespace {
   [[nodiscard]] std::uint64_t cookie() const;
 
  private:
+  friend class NamespaceToCome;
   explicit Namespace(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
 
   UniqueFd fd_;
+};
+
+/// A namespace that is made on a thread of its own while the caller goes on: the kernel takes more than
+/// half a millisecond for one. One that is not taken is gone without a trace.
+class NamespaceToCome {
+ public:
+  /// `inside` runs in the new namespace, in the thread that made it.
+  explicit NamespaceToCome(std::function<void()> inside);
+  ~NamespaceToCome();
+  NamespaceToCome(const NamespaceToCome&) = delete;
+  NamespaceToCome& operator=(const NamespaceToCome&) = delete;
+
+  /// Until it is made, or could not be: there is no other thread any more.
+  void wait() noexcept;
+  /// Waits for it; throws what making it, or `inside`, threw. Only once.
+  Namespace take();
+
+ private:
+  void make() noexcept;
+
+  std::function<void()> inside_;
+  UniqueFd made_;
+  std::exception_ptr failure_;
+  std::atomic<bool> begun_ = false;
+  std::thread thread_;
 };
 
 namespace detail {

@@ -16,6 +16,7 @@
 // What always holds
 //   - The calling thread never changes namespace. Whatever must happen inside one happens in a
 //     short-lived thread that is joined before the call returns, or in a child after the fork.
+//     (NamespaceToCome is joined when the namespace is taken.)
 //     (enter_own_world() is the one exception: changing is its purpose.)
 //   - A socket stays in the namespace in which it was opened, whoever uses it afterwards. So
 //     "open it in run_in, use it outside" is the usual pattern.
@@ -28,7 +29,7 @@
 //
 // Contents
 //   unique_fd.h   UniqueFd: a file descriptor with an owner
-//   namespace.h   Namespace: the handle; run_in(): a function inside
+//   namespace.h   Namespace: the handle; run_in(): a function inside; NamespaceToCome: made meanwhile
 //   pin.h         pin(), unpin(): names in the file system that keep a namespace alive
 //   sysctl.h      read_sysctl(), write_sysctl()
 //   command.h     run(), Child: a command inside

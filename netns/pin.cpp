@@ -8,6 +8,7 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
+#include <exception>
 #include <filesystem>
 
 #include "netns/failure.h"
@@ -30,6 +31,29 @@ bool is_mount_point(const std::string& path) {
     fail(errno, "cannot examine '" + path + "'");
   }
   return (found.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Where pins are gathered so that one umount takes all of them. Not a name that a pin has.
+std::string heap_of(const std::string& directory) { return directory + "/.going"; }
+
+void drop_heap(const std::string& heap) {
+  while (detach(heap)) {
+  }
+  if (::rmdir(heap.c_str()) != 0 && !is_absent(errno)) fail(errno, "cannot remove '" + heap + "'");
+}
+
+// Whatever does not work out here stays in its place.
+void gather(const std::string& directory, const std::vector<std::string>& names) {
+  const std::string heap = heap_of(directory);
+  if (::mkdir(heap.c_str(), 0700) != 0) return;
+  if (::mount("tmpfs", heap.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0) return;
+  const auto below = [](std::string folder, const std::string& name) { return folder.append("/").append(name); };
+  for (const auto& name : names) {
+    const std::string place = below(heap, name);
+    const UniqueFd file(::open(place.c_str(), O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0400));
+    const std::string pin = below(directory, name);
+    if (file) (void)::mount(pin.c_str(), place.c_str(), nullptr, MS_MOVE, nullptr);
+  }
 }
 
 void remove_stale_pins(const std::string& directory) {
@@ -63,6 +87,25 @@ bool unpin(const std::string& path) {
   return found;
 }
 
+void unpin(const std::string& directory, const std::vector<std::string>& names) {
+  const std::string heap = heap_of(directory);
+  drop_heap(heap);
+  if (names.size() > 1) {
+    gather(directory, names);
+    drop_heap(heap);
+  }
+  // Only now: as long as the files are there, whoever comes after an accident knows that there is something to finish.
+  std::exception_ptr first_failure;
+  for (const auto& name : names) {
+    try {
+      unpin(std::string(directory).append("/").append(name));
+    } catch (...) {
+      if (!first_failure) first_failure = std::current_exception();
+    }
+  }
+  if (first_failure) std::rethrow_exception(first_failure);
+}
+
 bool is_pinned(const std::string& path) {
   struct statfs where {};
   if (::statfs(path.c_str(), &where) != 0) {
@@ -89,6 +132,7 @@ bool remove_pin_directory(const std::string& directory) {
   while (is_mount_point(directory) && detach(directory)) {
   }
   remove_stale_pins(directory);
+  drop_heap(heap_of(directory));
   if (::rmdir(directory.c_str()) != 0) fail(errno, "cannot remove '" + directory + "'");
   return true;
 }

@@ -2,6 +2,8 @@
 #include "src/base/text.h"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -30,6 +32,21 @@ std::size_t visible_character(std::string_view text) {
 
 std::string_view article_of(std::string_view noun) { return noun.find_first_of("aeiouAEIOU") == 0 ? "an" : "a"; }
 
+// Letters to insert, delete, replace to get from one word to the other (Levenshtein).
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, replaced});
+    }
+  }
+  return row.back();
+}
+
 }  // namespace
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
@@ -44,6 +61,18 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   return fmt::format("{}", fmt::join(parts, separator));
+}
+
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t least = 1 + std::max<std::size_t>(1, (word.size() + 1) / 3);  // more mistakes than that are another word
+  for (const auto& candidate : candidates) {
+    const std::size_t mistakes = edit_distance(word, candidate);
+    if (mistakes >= least) continue;
+    least = mistakes;
+    best = candidate;
+  }
+  return best;
 }
 
 bool Scanner::accept(char c) {

@@ -14,6 +14,9 @@ namespace mb {
 std::vector<std::string_view> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
+// The one of `candidates` that was most likely meant by a mistyped `word`; empty if none is near.
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
+
 // Reads a text from left to right. `what` names the kind of thing that is parsed ("publish specification"), `form`
 // shows a right one: the hint of every failure that has no better one.
 // Every failure throws Error(usage): "'80x' is not a publish specification: unexpected 'x' at position 3".

@@ -95,7 +95,10 @@ class Program {
     add_network_verbs(app_, context_);
     add_inspect_verb(app_, context_);
     add_maintenance_verbs(app_, context_);
+    add_lab_verbs(app_, context_);
+    add_doctor_verb(app_, context_);
     add_echo_verb(app_, context_);
+    add_scenario_verbs(app_, context_);
     app_.parse_complete_callback([this] { set_color(context_.globals.color); });  // before the verb's own callback
   }
 
@@ -105,6 +108,7 @@ class Program {
     dry_run_ = std::find(words.begin(), words.end(), "--dry-run") != words.end();
     const auto verb = verb_position(words);
     if (verb < words.size()) verb_ = words[verb];
+    if (verb + 1 < words.size()) part_ = words[verb + 1];
     // Known before the words are parsed, so that errors about the words come in the form that was asked for.
     const std::vector<std::string> apart = {"--format", "json"};
     json_ = std::find(words.begin(), words.end(), "--format=json") != words.end() ||
@@ -123,7 +127,10 @@ class Program {
 
  private:
   // A plan of `run` is no run.
-  bool is_run_or_exec() const { return (verb_ == "run" || verb_ == "exec") && !dry_run_; }
+  bool is_run_or_exec() const {
+    const bool in_lab = verb_ == "lab" && (part_ == "exec" || part_ == "shell");
+    return (verb_ == "run" || verb_ == "exec" || in_lab) && !dry_run_;
+  }
 
   int failed(const Error& error) const {
     print_error(error.hint().empty() ? with_general_hint(error) : error, json_);
@@ -184,11 +191,19 @@ class Program {
   CLI::App app_;
   Context context_;
   std::string verb_;
+  std::string part_;  // the word after it: what a family of verbs is to do
   bool json_ = false;
   bool dry_run_ = false;
 };
 
 }  // namespace
+
+CLI::App* add_verb(CLI::App& family, const std::string& name, const std::string& about, const std::string& example) {
+  auto* verb = family.add_subcommand(name, about);
+  verb->set_help_flag("--help", "show this help");
+  verb->footer("Example: " + example);
+  return verb;
+}
 
 int run(int argc, char** argv) {
   // A reader that went away (`minibridge ps | head -1`) is met at the write, not by a signal in the middle of a change.

@@ -7,12 +7,12 @@
 #include "src/base/error.h"
 #include "src/base/text.h"
 #include "src/cli/draw.h"
+#include "src/cli/endpoint_options.h"
 #include "src/container/resolver_file.h"
 
 namespace mb::cli {
 namespace {
 
-constexpr const char* kDefaultNetwork = "default";
 constexpr const char* kDefaultBridge = "minibridge0";
 
 // "NAME:ADDRESS", the address may hold colons.
@@ -25,73 +25,92 @@ HostEntry parse_host_entry(std::string_view text) {
   return {std::string(name), IpAddress::parse(scan.rest())};
 }
 
-std::pair<std::string, std::string> parse_sysctl(std::string_view text) {
-  Scanner scan("sysctl", text);
-  const std::string key(scan.until("="));
-  const std::string rule =
-      "sysctls of a network namespace begin with net., for example net.ipv4.ip_unprivileged_port_start=0";
-  if (!key.starts_with("net.") && !key.starts_with("net/"))
-    scan.fail_at(0, "only net.… belongs to a container's network", rule);
-  if (key.find("..") != std::string::npos || key.find_first_of(" \t\n") != std::string::npos || key.ends_with('.')) {
-    scan.fail_at(0, "the key is malformed", rule);
-  }
-  scan.expect('=');
-  return {key, std::string(scan.rest())};
+PublishSpec parse_exposed(const std::string& text) {
+  const auto spec = PublishSpec::parse(text);
+  if (!spec.host_address && !spec.host_ports) return spec;
+  throw Error(ErrorKind::usage, fmt::format("'{}' is not a port to expose: it names one of the host", printable(text)),
+              "--expose takes ports of the container; --publish takes both");
 }
 
-std::string checked_hostname(const std::string& text) {
-  const Scanner scan("host name", text, "letters, digits and '-', up to 63 characters");
-  if (text.size() > 63) scan.fail_at(63, "it is too long");
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '.' && c != '_') {
-      scan.fail_at(i, fmt::format("unexpected '{}'", printable(text.substr(i, 1))));
-    }
+void expose(Container& container, const NetworkOptions& options) {
+  for (const auto& text : options.expose) container.exposed.push_back(parse_exposed(text));
+  if (!options.publish_all) return;
+  if (options.expose.empty()) {
+    throw Error(ErrorKind::usage, "--publish-all has nothing to publish", "--expose names the container's ports");
   }
-  return text;
+  const auto& exposed = container.exposed;
+  container.publish.insert(container.publish.end(), exposed.begin(), exposed.end());
+}
+
+// Options that stand for themselves, not in the words of one --network.
+bool has_plain_options(const NetworkOptions& options) {
+  return !options.ip.empty() || !options.ip6.empty() || !options.mac_address.empty() || !options.aliases.empty();
+}
+
+// --ip and the like belong to the one network there is.
+void add_plain_options(EndpointOptions& endpoint, const NetworkOptions& options) {
+  if (endpoint != EndpointOptions{endpoint.network}) {
+    throw Error(ErrorKind::usage,
+                "--ip, --ip6, --mac-address and --network-alias are given beside a --network with options of its own",
+                "write all of them in its words: --network name=NAME,ip=…,alias=…");
+  }
+  endpoint.ip = options.ip;
+  endpoint.ip6 = options.ip6;
+  endpoint.mac_address = options.mac_address;
+  endpoint.aliases = options.aliases;
+}
+
+std::vector<EndpointOptions> endpoints_of(const NetworkOptions& options) {
+  std::vector<EndpointOptions> endpoints;
+  for (const auto& words : options.networks) endpoints.push_back(parse_network_words(words));
+  if (endpoints.empty()) endpoints.push_back({kDefaultNetwork});
+  if (!has_plain_options(options)) return endpoints;
+  if (endpoints.size() != 1) {
+    throw Error(ErrorKind::usage, "--ip, --ip6, --mac-address and --network-alias need exactly one network",
+                "with several, write them in the words of one: --network name=NAME,ip=…,alias=…");
+  }
+  add_plain_options(endpoints.front(), options);
+  return endpoints;
 }
 
 void settle_attachment(ContainerDraft& draft, const NetworkOptions& options, std::int64_t now) {
-  auto networks = options.networks;
-  if (networks.empty()) networks.emplace_back(kDefaultNetwork);
-  for (const auto& network : networks) {
+  const auto endpoints = endpoints_of(options);
+  for (const auto& endpoint : endpoints) {
+    const auto& network = endpoint.network;
     if (network != "none" && network != "host") continue;
-    if (networks.size() > 1) {
-      throw Error(ErrorKind::usage, fmt::format("--network {} stands alone", network));
+    if (endpoints.size() > 1) throw Error(ErrorKind::usage, fmt::format("--network {} stands alone", network));
+    if (endpoint != EndpointOptions{network}) {
+      throw Error(ErrorKind::usage, fmt::format("--network {} has no address, name or sysctl of its own", network));
     }
     draft.add.container.attachment = network == "none" ? Attachment::none : Attachment::host;
     return;
   }
-  for (const auto& network : networks) {
-    if (network == kDefaultNetwork) draft.before.emplace_back(default_network(now));
-    change::EndpointRequest request;
-    request.network = network;
-    request.host_link = draw_link_name();
-    draft.add.endpoints.push_back(std::move(request));
+  for (const auto& endpoint : endpoints) {
+    if (endpoint.network == kDefaultNetwork) draft.before.emplace_back(default_network(now));
+    draft.add.endpoints.push_back(endpoint_request(endpoint));
   }
-}
-
-void settle_fixed(ContainerDraft& draft, const NetworkOptions& options) {
-  if (options.ip.empty() && options.mac_address.empty()) return;
-  if (draft.add.endpoints.size() != 1) {
-    throw Error(ErrorKind::usage, "--ip and --mac-address need exactly one network", "name it with --network");
-  }
-  auto& endpoint = draft.add.endpoints.front();
-  if (!options.ip.empty()) endpoint.address = IpAddress::parse(options.ip);
-  if (!options.mac_address.empty()) endpoint.mac = MacAddress::parse(options.mac_address);
 }
 
 }  // namespace
 
 void add_network_options(CLI::App& verb, NetworkOptions& options) {
   verb.add_option("--network", options.networks,
-                  "a network to be in (repeatable), 'none' or 'host'; default: 'default'")
+                  "a network to be in (repeatable), 'none' or 'host'; default: 'default'. With options of its own: "
+                  "name=NAME,ip=A,ip6=A,alias=N,mac-address=M,gw-priority=P,sysctl=K=V")
       ->take_all()
       ->allow_extra_args(false);
   verb.add_option("-p,--publish", options.publish, "[ip:][hostport:]port[/tcp|udp|sctp], ranges with '-' (repeatable)")
       ->take_all()
       ->allow_extra_args(false);
-  verb.add_option("--ip", options.ip, "a fixed address");
+  verb.add_option("--expose", options.expose, "port[-port][/tcp|udp|sctp] that --publish-all publishes (repeatable)")
+      ->take_all()
+      ->allow_extra_args(false);
+  verb.add_flag("-P,--publish-all", options.publish_all, "publish all exposed ports on free ports of the host");
+  verb.add_option("--ip", options.ip, "a fixed IPv4 address");
+  verb.add_option("--ip6", options.ip6, "a fixed IPv6 address");
+  verb.add_option("--network-alias", options.aliases, "a further name in its network (repeatable)")
+      ->take_all()
+      ->allow_extra_args(false);
   verb.add_option("--mac-address", options.mac_address, "a fixed MAC address");
   verb.add_option("-h,--hostname", options.hostname, "host name; default: the container's name");
   verb.add_option("--dns", options.dns, "a resolver instead of the host's (repeatable)")
@@ -123,16 +142,17 @@ ContainerDraft draft_container(const NetworkOptions& options, const Name& name, 
   auto& container = draft.add.container;
   container.id = draw_hex(12);
   container.name = name;
-  container.hostname = options.hostname.empty() ? name.str() : checked_hostname(options.hostname);
+  container.hostname = options.hostname.empty() ? name.str() : parse_host_name(options.hostname);
   container.created_at = now;
   for (const auto& spec : options.publish) container.publish.push_back(PublishSpec::parse(spec));
+  expose(container, options);
   for (const auto& entry : options.add_hosts) container.extra_hosts.push_back(parse_host_entry(entry));
   for (const auto& sysctl : options.sysctls) container.sysctls.insert(parse_sysctl(sysctl));
   std::vector<IpAddress> servers;
   for (const auto& server : options.dns) servers.push_back(IpAddress::parse(server));
   container.resolv_conf = container::resolver_file(servers, options.dns_search);
+  container.own_resolvers = !servers.empty();
   settle_attachment(draft, options, now);
-  settle_fixed(draft, options);
   draft.add.draw = draw_number();
   return draft;
 }

@@ -17,7 +17,11 @@ namespace mb::cli {
 struct NetworkOptions {
   std::vector<std::string> networks;
   std::vector<std::string> publish;
+  std::vector<std::string> expose;
+  bool publish_all = false;
   std::string ip;
+  std::string ip6;
+  std::vector<std::string> aliases;
   std::string mac_address;
   std::string hostname;
   std::vector<std::string> dns;
@@ -35,6 +39,8 @@ struct ContainerDraft {
 
 // Throws Error(usage) with position and reason for each word that cannot be meant.
 ContainerDraft draft_container(const NetworkOptions& options, const Name& name, std::int64_t now);
+
+inline constexpr const char* kDefaultNetwork = "default";
 
 // The default network, made on first use.
 change::AddNetwork default_network(std::int64_t now);

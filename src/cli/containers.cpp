@@ -23,6 +23,7 @@
 #include "src/container/lifecycle.h"
 #include "src/container/log.h"
 #include "src/container/run_files.h"
+#include "src/plan/publish.h"
 
 namespace mb::cli {
 namespace {
@@ -96,9 +97,19 @@ std::string networks_text(const Container& container, const std::vector<Network>
   return names.empty() ? "none" : join(names, ", ");
 }
 
-std::string ports_text(const Container& container) {
+// Whether it is published on every address of the host in IPv4 too, under the same numbers.
+bool has_ipv4_twin(const PublishedPort& port, const std::vector<PublishedPort>& ports) {
+  PublishedPort twin = port;
+  twin.host_address = IpAddress::any(Family::v4);
+  return port.host_address == IpAddress::any(Family::v6) && std::find(ports.begin(), ports.end(), twin) != ports.end();
+}
+
+std::string ports_text(const Container& container, const std::vector<Network>& networks) {
   std::vector<std::string> texts;
-  for (const auto& port : container.ports) texts.push_back(port.str());
+  for (const auto& port : container.ports) {
+    if (!has_ipv4_twin(port, container.ports)) texts.push_back(port.str());
+  }
+  for (const auto& port : plan::routed_ports(container, networks)) texts.push_back(port.str());
   return texts.empty() ? "-" : join(texts, ", ");
 }
 
@@ -131,7 +142,7 @@ void list_containers(const Context& context, const PsOptions& options) {
     std::vector<std::vector<std::string>> rows;
     for (const auto& [container, status] : shown) {
       rows.push_back({container.id, container.name.str(), status_text(setup, container),
-                      networks_text(container, networks), addresses_text(container), ports_text(container),
+                      networks_text(container, networks), addresses_text(container), ports_text(container, networks),
                       command_text(container)});
     }
     print_table({"ID", "NAME", "STATUS", "NETWORK", "ADDRESS", "PORTS", "COMMAND"}, rows);
@@ -306,11 +317,13 @@ void show_log(const Context& context, const LogOptions& options) {
 void show_ports(const Context& context, const std::string& name) {
   const auto state = context.state();
   const auto found = context.container(*state, name);
+  auto ports = found.ports;
+  for (const auto& port : plan::routed_ports(found, state->networks())) ports.push_back(port);
   if (context.globals.json()) {
-    print_line(json_of_ports(found.ports));
+    print_line(json_of_ports(ports));
     return;
   }
-  for (const auto& port : found.ports) {
+  for (const auto& port : ports) {
     const bool v6 = port.host_address.family() == Family::v6;
     print_line(fmt::format("{}/{} -> {}:{}", port.container_ports.str(), to_string(port.protocol),
                            v6 ? fmt::format("[{}]", port.host_address.str()) : port.host_address.str(),
@@ -324,13 +337,6 @@ void wait_for_containers(const Context& context, const std::vector<std::string>&
     print_line(context.globals.json() ? json_of_status(container.name.str(), status) : fmt::format("{}", status));
     flush_output();
   }
-}
-
-CLI::App* add_verb(CLI::App& app, const char* name, const char* what, const char* example) {
-  auto* verb = app.add_subcommand(name, what);
-  verb->set_help_flag("--help", "show this help");
-  verb->footer(fmt::format("Example: {}", example));
-  return verb;
 }
 
 void add_ps(CLI::App& app, Context& context) {

@@ -15,6 +15,7 @@
 #include "src/cli/json.h"
 #include "src/cli/output.h"
 #include "src/container/alive.h"
+#include "src/container/name_servers.h"
 #include "src/engine/session.h"
 
 namespace mb::cli {
@@ -42,6 +43,7 @@ engine::Setup Context::setup() const {
   engine::Setup setup;
   setup.state_dir = globals.state_dir;
   setup.is_alive = [dir = globals.state_dir](const Id& id) { return container::is_alive(dir, id); };
+  setup.name_servers = container::make_name_servers(globals.state_dir);
   setup.now = [] { return static_cast<std::int64_t>(std::time(nullptr)); };
   setup.draw_state_id = [] { return draw_hex(8); };
   if (globals.verbose) setup.report = [](const std::string& step) { print_error_line(step); };

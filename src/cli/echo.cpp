@@ -54,9 +54,8 @@ void serve(const EchoWords& words) {
 
 void add_echo_verb(CLI::App& app, Context&) {
   auto words = std::make_shared<EchoWords>();
-  auto* verb = app.add_subcommand("echo", "the test server: tells each client the addresses it sees");
-  verb->set_help_flag("--help", "show this help");
-  verb->footer("Example: minibridge echo --listen 127.0.0.1:1234 --udp");
+  auto* verb = add_verb(app, "echo", "the test server: tells each client the addresses it sees",
+                        "minibridge echo --listen 127.0.0.1:1234 --udp");
   verb->add_option("--listen", words->listen, "ADDR:PORT, [ADDR]:PORT or PORT (repeatable); default: 1234")
       ->take_all()
       ->allow_extra_args(false);

@@ -66,9 +66,8 @@ void exec_command(Context& context, ExecOptions options) {
 
 void add_exec_verb(CLI::App& app, Context& context) {
   auto options = std::make_shared<ExecOptions>();
-  auto* verb = app.add_subcommand("exec", "run a further command in a container");
-  verb->set_help_flag("--help", "show this help");
-  verb->footer("Example: minibridge exec web -- ip addr\n         minibridge exec -it web -- sh");
+  auto* verb = add_verb(app, "exec", "run a further command in a container",
+                        "minibridge exec web -- ip addr\n         minibridge exec -it web -- sh");
   add_exec_options(*verb, options->process);
   verb->add_option("NAME", options->name, "name or id")->required();
   verb->add_option("CMD", options->command, "the command; words that begin with '-' go after '--'");

@@ -33,9 +33,7 @@ std::string describe_any(const Context& context, const store::Store& state, cons
 
 void add_inspect_verb(CLI::App& app, Context& context) {
   auto names = std::make_shared<std::vector<std::string>>();
-  auto* verb = app.add_subcommand("inspect", "describe containers or networks in full, as JSON");
-  verb->set_help_flag("--help", "show this help");
-  verb->footer("Example: minibridge inspect web");
+  auto* verb = add_verb(app, "inspect", "describe containers or networks in full, as JSON", "minibridge inspect web");
   verb->add_option("NAME", *names, "names or ids")->required();
   verb->callback([names, &context] {
     const auto state = context.state();

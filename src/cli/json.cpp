@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/base/text.h"
+#include "src/plan/publish.h"
 
 namespace mb::cli {
 namespace {
@@ -34,14 +35,24 @@ bool has_address(const Endpoint& endpoint) {
                      [](const auto& held) { return held.address.has_value(); });
 }
 
+ordered_json gateway_or_null(const Network* network, Family family) {
+  const auto* pool = network == nullptr ? nullptr : network->pool(family);
+  return pool == nullptr ? ordered_json() : ordered_json(pool->gateway.str());
+}
+
+ordered_json range_or_null(const Network& network, Family family) {
+  const auto* pool = network.pool(family);
+  return pool != nullptr && pool->range ? ordered_json(pool->range->str()) : ordered_json();
+}
+
 ordered_json write_endpoint(const Endpoint& endpoint, const std::vector<Network>& networks) {
   const auto* network = find_network(networks, endpoint.network);
-  const auto* pool = network == nullptr ? nullptr : network->pool(Family::v4);
   return {{"name", network == nullptr ? endpoint.network : network->name.str()},
           {"ip", address_or_null(endpoint, Family::v4)},
           {"ip6", address_or_null(endpoint, Family::v6)},
           {"mac", has_address(endpoint) ? ordered_json(endpoint.mac().str()) : ordered_json()},
-          {"gateway", pool == nullptr ? ordered_json() : ordered_json(pool->gateway.str())}};
+          {"gateway", gateway_or_null(network, Family::v4)},
+          {"gateway6", gateway_or_null(network, Family::v6)}};
 }
 
 ordered_json write_port(const PublishedPort& port) {
@@ -62,6 +73,8 @@ ordered_json write_container(const ContainerView& view, const std::vector<Networ
   const auto& container = view.container;
   auto endpoints = ordered_json::array();
   for (const auto& endpoint : container.endpoints) endpoints.push_back(write_endpoint(endpoint, networks));
+  auto ports = container.ports;
+  for (const auto& port : plan::routed_ports(container, networks)) ports.push_back(port);
   return {
       {"id", container.id},
       {"name", container.name.str()},
@@ -69,7 +82,7 @@ ordered_json write_container(const ContainerView& view, const std::vector<Networ
       {"pid", view.status == "running" && container.init_pid != 0 ? ordered_json(container.init_pid) : ordered_json()},
       {"command", container.process.argv},
       {"networks", endpoints},
-      {"ports", write_ports(container.ports)}};
+      {"ports", write_ports(ports)}};
 }
 
 ordered_json write_network(const Network& network) {
@@ -82,7 +95,7 @@ ordered_json write_network(const Network& network) {
           {"subnet6", v6 == nullptr ? ordered_json() : ordered_json(v6->subnet.str())},
           {"mode", to_string(network.mode)},
           {"internal", network.internal},
-          {"icc", true},
+          {"icc", network.icc},
           {"masquerade", network.masquerade},
           {"snat_to", network.snat_to ? ordered_json(network.snat_to->str()) : ordered_json()}};
 }
@@ -91,6 +104,19 @@ ordered_json write_error(const Error& error) {
   auto causes = ordered_json::array();
   for (const auto& cause : error.causes()) causes.push_back(write_error(cause));
   return {{"kind", to_string(error.kind())}, {"message", error.message()}, {"hint", error.hint()}, {"causes", causes}};
+}
+
+void describe_endpoint(ordered_json& object, const Endpoint& endpoint) {
+  auto routes = ordered_json::array();
+  for (const auto& held : endpoint.addresses) {
+    if (held.default_route) routes.push_back(held.family == Family::v4 ? "ip" : "ip6");
+  }
+  object["interface"] = endpoint.name.str();
+  object["host_interface"] = endpoint.host_link.str();
+  object["aliases"] = endpoint.aliases;
+  object["gateway_priority"] = endpoint.gateway_priority;
+  object["default_route"] = routes;
+  object["sysctls"] = endpoint.sysctls;
 }
 
 ordered_json time_or_null(std::int64_t seconds) { return seconds == 0 ? ordered_json() : ordered_json(seconds); }
@@ -137,22 +163,36 @@ std::string json_of_rules(const std::vector<RuleView>& rules) {
   return text_of(list);
 }
 
+std::string json_of_findings(const std::vector<Finding>& findings) {
+  auto list = ordered_json::array();
+  for (const auto& finding : findings) {
+    list.push_back({{"weight", to_string(finding.weight)},
+                    {"kind", finding.kind},
+                    {"seen", finding.seen},
+                    {"why", finding.why},
+                    {"mend", finding.mend.empty() ? ordered_json(nullptr) : ordered_json(finding.mend)}});
+  }
+  return text_of(list);
+}
+
 std::string describe(const ContainerView& view, const std::vector<Network>& networks, const std::string& state_dir) {
   const auto& container = view.container;
   ordered_json object = write_container(view, networks);
   auto publish = ordered_json::array();
   for (const auto& spec : container.publish) publish.push_back(spec.str());
+  auto exposed = ordered_json::array();
+  for (const auto& spec : container.exposed) exposed.push_back(spec.str());
   auto volumes = ordered_json::array();
   for (const auto& volume : container.process.volumes) {
     volumes.push_back(fmt::format("{}:{}{}", volume.host_path, volume.container_path, volume.read_only ? ":ro" : ""));
   }
   for (std::size_t i = 0; i < container.endpoints.size(); ++i) {
-    object["networks"][i]["interface"] = container.endpoints[i].name.str();
-    object["networks"][i]["host_interface"] = container.endpoints[i].host_link.str();
+    describe_endpoint(object["networks"][i], container.endpoints[i]);
   }
   object["kind"] = "container";
   object["hostname"] = container.hostname;
   object["publish"] = publish;
+  object["exposed"] = exposed;
   object["namespace"] = container.attachment == Attachment::host
                             ? ordered_json()
                             : ordered_json(fmt::format("{}/netns/{}", state_dir, container.id));
@@ -177,24 +217,28 @@ std::string describe(const ContainerView& view, const std::vector<Network>& netw
 
 std::string describe(const Network& network, const std::vector<Container>& containers) {
   ordered_json object = write_network(network);
-  const auto* pool = network.pool(Family::v4);
   object["kind"] = "network";
-  object["gateway"] = pool == nullptr ? ordered_json() : ordered_json(pool->gateway.str());
-  object["ip_range"] = pool != nullptr && pool->range ? ordered_json(pool->range->str()) : ordered_json();
+  object["gateway"] = gateway_or_null(&network, Family::v4);
+  object["gateway6"] = gateway_or_null(&network, Family::v6);
+  object["ip_range"] = range_or_null(network, Family::v4);
+  object["ip_range6"] = range_or_null(network, Family::v6);
   auto reserved = ordered_json::array();
-  if (pool != nullptr) {
-    for (const auto& address : pool->reserved) reserved.push_back(address.str());
+  for (const auto& pool : network.pools) {
+    for (const auto& address : pool.reserved) reserved.push_back(address.str());
   }
   object["aux_addresses"] = reserved;
   object["mtu"] = network.mtu == 0 ? ordered_json() : ordered_json(network.mtu);
   object["labels"] = network.labels;
+  object["adopted_bridge"] = network.adopted_bridge;
   object["created_at"] = time_or_null(network.created_at);
   auto members = ordered_json::array();
   for (const auto& container : containers) {
     for (const auto& endpoint : container.endpoints) {
       if (endpoint.network != network.id) continue;
-      members.push_back(
-          {{"id", container.id}, {"name", container.name.str()}, {"ip", address_or_null(endpoint, Family::v4)}});
+      members.push_back({{"id", container.id},
+                         {"name", container.name.str()},
+                         {"ip", address_or_null(endpoint, Family::v4)},
+                         {"ip6", address_or_null(endpoint, Family::v6)}});
     }
   }
   object["containers"] = members;
@@ -209,6 +253,25 @@ std::string json_list(const std::vector<std::string>& objects) {
 
 std::string json_of_status(const std::string& name, int exit_status) {
   return text_of({{"name", name}, {"exit_status", exit_status}}, -1);
+}
+
+std::string json_of_labs(const std::vector<lab::Lab>& labs) {
+  auto list = ordered_json::array();
+  for (const auto& lab : labs) {
+    ordered_json object = {{"name", lab.name.str()},
+                           {"topology", lab.topology.name},
+                           {"pid", lab.pid},
+                           {"created_at", lab.since},
+                           {"nodes", ordered_json::array()}};
+    for (const auto& node : lab.topology.nodes) {
+      auto addresses = ordered_json::array();
+      for (const auto& address : lab.topology.addresses_of(node.name.str())) addresses.push_back(address.str());
+      object["nodes"].push_back(
+          {{"name", node.name.str()}, {"kind", std::string(to_string(node.kind))}, {"addresses", addresses}});
+    }
+    list.push_back(std::move(object));
+  }
+  return text_of(list);
 }
 
 std::string json_of_version(const std::string& version) { return text_of({{"version", version}}, -1); }

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "src/base/error.h"
+#include "src/lab/registry.h"
+#include "src/model/host_report.h"
 #include "src/model/objects.h"
 #include "src/model/step.h"
 
@@ -33,12 +35,15 @@ struct RuleView {
 };
 std::string json_of_rules(const std::vector<RuleView>& rules);
 
+std::string json_of_findings(const std::vector<Finding>& findings);
+
 // The full descriptions that `inspect` prints, as one JSON object each.
 std::string describe(const ContainerView& view, const std::vector<Network>& networks, const std::string& state_dir);
 std::string describe(const Network& network, const std::vector<Container>& containers);
 // "[a, b]", indented for reading.
 std::string json_list(const std::vector<std::string>& objects);
 
+std::string json_of_labs(const std::vector<lab::Lab>& labs);
 std::string json_of_status(const std::string& name, int exit_status);
 std::string json_of_version(const std::string& version);
 

@@ -105,9 +105,9 @@ class RuleLister {
  private:
   // In the order in which a packet meets the chains.
   static std::size_t rank(std::string_view chain) {
-    constexpr std::array<std::string_view, 12> kOrder = {"PREROUTING",  "INPUT",       "FORWARD",     "OUTPUT",
-                                                         "POSTROUTING", kRawChain,     kPublishChain, kMasqueradeChain,
-                                                         kUserChain,    kForwardChain, kEnterChain,   kInputChain};
+    constexpr std::array<std::string_view, 13> kOrder = {
+        "PREROUTING",     "INPUT",    "FORWARD",     "OUTPUT",    "POSTROUTING", kRawChain,  kPublishChain,
+        kMasqueradeChain, kUserChain, kForwardChain, kEnterChain, kRoutedChain,  kInputChain};
     return static_cast<std::size_t>(std::find(kOrder.begin(), kOrder.end(), chain) - kOrder.begin());
   }
 
@@ -193,13 +193,6 @@ void show_rules(const Context& context, const std::string& name) {
   } else {
     print_rules_with_why(views);
   }
-}
-
-CLI::App* add_verb(CLI::App& app, const char* name, const char* what, const char* example) {
-  auto* verb = app.add_subcommand(name, what);
-  verb->set_help_flag("--help", "show this help");
-  verb->footer(fmt::format("Example: {}", example));
-  return verb;
 }
 
 }  // namespace

@@ -28,12 +28,6 @@ std::size_t width_of(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
-std::size_t terminal_width() {
-  winsize size{};
-  if (isatty(STDOUT_FILENO) == 0 || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return SIZE_MAX;
-  return size.ws_col;
-}
-
 std::string cut(const std::string& line, std::size_t width) {
   if (width_of(line) <= width || width == 0) return line;
   std::string kept;
@@ -55,6 +49,13 @@ std::string escaped(std::string_view code, std::string_view text) {
 }
 
 }  // namespace
+
+std::optional<std::size_t> terminal_width() {
+  winsize size{};
+  if (isatty(STDOUT_FILENO) == 0 || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+    return std::nullopt;
+  return size.ws_col;
+}
 
 void print_line(std::string_view line) {
   check_written(std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF);
@@ -90,7 +91,7 @@ void print_table(const std::vector<std::string>& heading, const std::vector<std:
     }
     return line;
   };
-  const auto width = terminal_width();
+  const auto width = terminal_width().value_or(SIZE_MAX);
   print_line(bold(cut(line_of(heading), width)));
   for (const auto& row : rows) print_line(cut(line_of(row), width));
 }
@@ -102,6 +103,9 @@ void set_color(std::string_view when) {
 
 std::string dim(std::string_view text) { return escaped("2", text); }
 std::string bold(std::string_view text) { return escaped("1", text); }
+std::string green(std::string_view text) { return escaped("32", text); }
+std::string red(std::string_view text) { return escaped("31", text); }
+std::string yellow(std::string_view text) { return escaped("33", text); }
 
 void flush_output() { check_written(std::fflush(stdout) == 0); }
 

@@ -3,6 +3,8 @@
 // Words to the user: data on standard output, everything else on standard error, tables that fit the terminal.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +16,9 @@ namespace mb::cli {
 void print_line(std::string_view line);
 void print_error_line(std::string_view line);
 
+// In columns; nothing when standard output is no terminal.
+std::optional<std::size_t> terminal_width();
+
 // A failure: one sentence, a hint, further causes; or the JSON object.
 void print_error(const Error& error, bool json);
 
@@ -24,6 +29,9 @@ void print_table(const std::vector<std::string>& heading, const std::vector<std:
 void set_color(std::string_view when);
 std::string dim(std::string_view text);
 std::string bold(std::string_view text);
+std::string green(std::string_view text);
+std::string red(std::string_view text);
+std::string yellow(std::string_view text);
 
 // Everything printed so far is written out now. Throws when it cannot be, unless nobody reads any more.
 void flush_output();

@@ -13,6 +13,7 @@ namespace mb::cli {
 namespace {
 
 struct PublishOptions {
+  bool take_over = false;
   std::string name;
   std::vector<std::string> specs;
 
@@ -28,10 +29,9 @@ void change_ports(Context& context, const Change& change) {
   context.change({change});
 }
 
-CLI::App* add_verb(CLI::App& app, const char* name, const char* what, const char* example, PublishOptions& options) {
-  auto* verb = app.add_subcommand(name, what);
-  verb->set_help_flag("--help", "show this help");
-  verb->footer(example);
+CLI::App* add_verb_with_ports(CLI::App& app, const char* name, const char* what, const char* example,
+                              PublishOptions& options) {
+  auto* verb = add_verb(app, name, what, example);
   verb->add_option("NAME", options.name, "name or id of the container")->required();
   verb->add_option("SPEC", options.specs, "[ip:][hostport:]port[/tcp|udp|sctp], ranges with '-'")->required();
   return verb;
@@ -41,13 +41,17 @@ CLI::App* add_verb(CLI::App& app, const char* name, const char* what, const char
 
 void add_publish_verbs(CLI::App& app, Context& context) {
   auto publish = std::make_shared<PublishOptions>();
-  add_verb(app, "publish", "publish ports of a container that runs", "Example: minibridge publish web 8443:443",
-           *publish)
-      ->callback([publish, &context] {
-        change_ports(context, change::Publish{publish->name, publish->parsed(), draw_number()});
-      });
+  auto* verb =
+      add_verb_with_ports(app, "publish", "publish ports of a container that runs",
+                          "minibridge publish web 8443:443\n"
+                          "         minibridge publish --move web2 8443:443      (from whoever has it, in one commit)",
+                          *publish);
+  verb->add_flag("--move", publish->take_over, "take the host port from the container that has published it");
+  verb->callback([publish, &context] {
+    change_ports(context, change::Publish{publish->name, publish->parsed(), draw_number(), publish->take_over});
+  });
   auto unpublish = std::make_shared<PublishOptions>();
-  add_verb(app, "unpublish", "take published ports back", "Example: minibridge unpublish web 8443:443", *unpublish)
+  add_verb_with_ports(app, "unpublish", "take published ports back", "minibridge unpublish web 8443:443", *unpublish)
       ->callback([unpublish, &context] {
         change_ports(context, change::Unpublish{unpublish->name, unpublish->parsed()});
       });

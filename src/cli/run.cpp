@@ -17,6 +17,7 @@
 #include "src/cli/verbs.h"
 #include "src/container/check.h"
 #include "src/container/lifecycle.h"
+#include "src/engine/doctor.h"
 #include "src/engine/session.h"
 
 namespace mb::cli {
@@ -32,7 +33,7 @@ struct RunOptions {
 };
 
 void check_run(const Container& container) {
-  if (container.process.argv.empty() && container.publish.empty()) {
+  if (container.process.argv.empty() && container.publish.empty() && container.exposed.empty()) {
     throw Error(ErrorKind::usage, "there is nothing to run",
                 "give a command after '--', or publish a port and the test server answers on it");
   }
@@ -72,9 +73,14 @@ void run_container(Context& context, RunOptions options) {
   container::RunRequest request{std::move(draft.before), std::move(draft.add)};
   if (options.detach) {
     container::run_detached(engine, request, Context::notify);
+    Context::notify(engine::warn_of_stops(engine.setup(), {id}));
     print_line(id);
   } else {
-    context.exit_status = container::run_foreground(engine, std::move(request), Context::notify);
+    const auto notify = [&](const std::vector<std::string>& notices) {
+      Context::notify(notices);
+      Context::notify(engine::warn_of_stops(engine.setup(), {id}));
+    };
+    context.exit_status = container::run_foreground(engine, std::move(request), notify);
   }
 }
 
@@ -93,7 +99,7 @@ void adopt_namespace(Context& context, change::AddContainer& add, const std::str
   const auto session = engine::open_session(context.setup());
   const auto contents = session.kernel->inspect_namespace(add.container.namespace_source);
   add.taken_links = contents.links;
-  add.has_default_route = contents.default_route_v4;
+  add.default_routes = contents.default_routes;
 }
 
 void check_create(const CreateOptions& options) {
@@ -125,17 +131,18 @@ void create_containers(Context& context, const CreateOptions& options) {
     changes.emplace_back(std::move(draft.add));
   }
   context.change(changes, ids);
+  if (!context.globals.dry_run && !options.network.publish.empty()) {
+    Context::notify(engine::warn_of_stops(setup, ids));
+  }
 }
 
 }  // namespace
 
 void add_run_verbs(CLI::App& app, Context& context) {
   auto run = std::make_shared<RunOptions>();
-  auto* verb = app.add_subcommand("run", "run a command in a container of its own");
-  verb->set_help_flag("--help", "show this help");
-  verb->footer(
-      "Example: minibridge run --publish 8080:80           (answers 'curl localhost:8080')\n"
-      "         minibridge run -d --name web -p 8080:80 -- python3 -m http.server 80");
+  auto* verb = add_verb(app, "run", "run a command in a container of its own",
+                        "minibridge run --publish 8080:80           (answers 'curl localhost:8080')\n"
+                        "         minibridge run -d --name web -p 8080:80 -- python3 -m http.server 80");
   verb->add_option("--name", run->name, "the container's name; default: a random readable one");
   add_network_options(*verb, run->network);
   add_process_options(*verb, run->process);
@@ -145,11 +152,9 @@ void add_run_verbs(CLI::App& app, Context& context) {
   verb->callback([run, &context] { run_container(context, *run); });
 
   auto create = std::make_shared<CreateOptions>();
-  auto* create_verb = app.add_subcommand("create", "make a namespace with its endpoints and no process in it");
-  create_verb->set_help_flag("--help", "show this help");
-  create_verb->footer(
-      "Example: minibridge create lab1 lab2 && minibridge exec lab1 -- ping -c1 lab2\n"
-      "         minibridge create --netns /run/netns/mine mine");
+  auto* create_verb = add_verb(app, "create", "make a namespace with its endpoints and no process in it",
+                               "minibridge create lab1 lab2 && minibridge exec lab1 -- ping -c1 lab2\n"
+                               "         minibridge create --netns /run/netns/mine mine");
   add_network_options(*create_verb, create->network);
   create_verb->add_option("--netns", create->netns, "attach this existing namespace instead of making one");
   create_verb->add_option("NAME", create->names, "names of the containers")->required();

@@ -24,8 +24,6 @@
 namespace mb::container {
 namespace {
 
-constexpr int kOursFailed = 125;
-
 void use_streams(const Stdio& stdio, const Pty& pty, const Identity& identity) {
   if (!stdio.terminal) {
     become_standard_streams(stdio.streams);

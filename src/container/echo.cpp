@@ -8,9 +8,10 @@
 // *emptied*: closing a socket with unread data makes the kernel send a reset, which destroys the answer on its way.
 #include "src/container/echo.h"
 
-#include <arpa/inet.h>
-#include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
+
+// Behind the C library's addresses, or they are defined twice.
+#include <linux/netfilter_ipv4.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@
 #include "netns/unique_fd.h"
 #include "src/base/error.h"
 #include "src/container/echo_format.h"
+#include "src/container/raw_address.h"
 #include "src/container/signals.h"
 
 namespace mb::container {
@@ -54,56 +56,6 @@ constexpr rlim_t kOtherFiles = 32;  // standard streams, epoll, what the caller 
 constexpr int kDatagramsPerTurn = 64;
 
 // ------------------------------------------------------------------ addresses
-
-struct RawAddress {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof(sockaddr_storage);
-
-  sockaddr* raw() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-RawAddress to_raw(const IpAddress& address, std::uint16_t port) {
-  RawAddress raw;
-  if (address.family() == Family::v4) {
-    sockaddr_in in{};
-    in.sin_family = AF_INET;
-    in.sin_port = htons(port);
-    std::memcpy(&in.sin_addr, address.bytes().data(), 4);
-    std::memcpy(&raw.storage, &in, raw.size = sizeof in);
-  } else {
-    sockaddr_in6 in{};
-    in.sin6_family = AF_INET6;
-    in.sin6_port = htons(port);
-    std::memcpy(&in.sin6_addr, address.bytes().data(), 16);
-    std::memcpy(&raw.storage, &in, raw.size = sizeof in);
-  }
-  return raw;
-}
-
-IpAddress from_raw(const in_addr& address) { return IpAddress::v4(ntohl(address.s_addr)); }
-
-// An IPv4 client of a dual-stack socket is an IPv4 client (::ffff:a.b.c.d, RFC 4291, section 2.5.5.2).
-IpAddress from_raw(const in6_addr& address) {
-  if (IN6_IS_ADDR_V4MAPPED(&address)) {
-    in_addr v4{};
-    std::memcpy(&v4, &address.s6_addr[12], sizeof v4);
-    return from_raw(v4);
-  }
-  std::array<std::uint8_t, 16> bytes{};
-  std::memcpy(bytes.data(), &address, bytes.size());
-  return IpAddress::v6(bytes);
-}
-
-SocketAddress from_raw(const RawAddress& raw) {
-  if (raw.storage.ss_family == AF_INET6) {
-    sockaddr_in6 in{};
-    std::memcpy(&in, &raw.storage, sizeof in);
-    return {from_raw(in.sin6_addr), ntohs(in.sin6_port)};
-  }
-  sockaddr_in in{};
-  std::memcpy(&in, &raw.storage, sizeof in);
-  return {from_raw(in.sin_addr), ntohs(in.sin_port)};
-}
 
 OriginalDestination original_destination(int fd, Family family) {
   RawAddress raw;

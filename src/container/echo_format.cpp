@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "src/base/error.h"
 #include "src/base/text.h"
 
 namespace mb::container {
@@ -55,6 +56,26 @@ bool accepts_json(std::string_view media_range) {
          std::none_of(parts.begin() + 1, parts.end(), is_refusal);
 }
 
+SocketAddress scan_end(Scanner& scan) {
+  SocketAddress end;
+  scan.expect('{');
+  if (!scan.accept("ip: ")) scan.fail("no address");
+  end.address = IpAddress::parse(scan.until(","));
+  if (!scan.accept(", port: ")) scan.fail("no port");
+  end.port = static_cast<std::uint16_t>(scan.number("a port", 0, 65535));
+  scan.expect('}');
+  return end;
+}
+
+OriginalDestination scan_original(Scanner& scan) {
+  if (!scan.rest().starts_with("{strerror: ")) return scan_end(scan);
+  scan.until(",");
+  if (!scan.accept(", errno: ")) scan.fail("no errno");
+  const auto number = static_cast<int>(scan.number("an errno", 1, 4095));
+  scan.expect('}');
+  return number;
+}
+
 }  // namespace
 
 std::string SocketAddress::str() const {
@@ -65,6 +86,24 @@ std::string SocketAddress::str() const {
 std::string as_line(const Sighting& seen) {
   return fmt::format("source{}; dest{}; original dest{}\n", line_part(seen.source), line_part(seen.destination),
                      std::visit([](const auto& known) { return line_part(known); }, seen.original));
+}
+
+std::optional<Sighting> parse_line(std::string_view text) {
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  Scanner scan("line of the test server", text);
+  try {
+    Sighting seen;
+    if (!scan.accept("source")) return std::nullopt;
+    seen.source = scan_end(scan);
+    if (!scan.accept("; dest")) return std::nullopt;
+    seen.destination = scan_end(scan);
+    if (!scan.accept("; original dest")) return std::nullopt;
+    seen.original = scan_original(scan);
+    scan.expect_end();
+    return seen;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 std::string as_json(const Sighting& seen) {

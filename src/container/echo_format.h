@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -33,6 +34,8 @@ struct Sighting {
 
 // "source{ip: A, port: N}; dest{…}; original dest{…}" and a newline. The shape is a promise to scripts that read it.
 std::string as_line(const Sighting& seen);
+// The other way round; nothing if the text is not such a line.
+std::optional<Sighting> parse_line(std::string_view text);
 // {"source":{"ip","port"},"dest":{…},"original_dest":{"ip","port"} or {"strerror","errno"}} and a newline.
 std::string as_json(const Sighting& seen);
 

@@ -30,7 +30,6 @@
 namespace mb::container {
 namespace {
 
-constexpr int kOursFailed = 125;
 constexpr int kNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
 
 [[noreturn]] void not_running(const ExecTarget& target) {
@@ -92,41 +91,48 @@ void enter(const Door& door, const ExecTarget& target) {
   }
 }
 
-int live(const Door& door, const ExecTarget& target, const ProcessSpec& spec, const Stdio& stdio, Channel& channel) {
-  enter(door, target);
-  return run_command(spec, {}, stdio, channel);
-}
-
 // The process between us and the command: pid namespaces are entered by children only.
-[[noreturn]] void be_joiner(const Door& door, const ExecTarget& target, const ProcessSpec& spec, const Stdio& stdio,
-                            Channel channel) noexcept {
+[[noreturn]] void be_joiner(const ProcessSpec& spec, const std::vector<int>& kept,
+                            const std::function<void()>& go_there, const Stdio& stdio, Channel channel) noexcept {
   ::prctl(PR_SET_PDEATHSIG, orphaned_signal());
-  const Streams& streams = stdio.streams;
-  close_all_but({channel.fd(), streams.in, streams.out, streams.err, door.init.get(), door.pin.get()});
+  std::vector<int> open = kept;
+  open.insert(open.end(), {channel.fd(), stdio.streams.in, stdio.streams.out, stdio.streams.err});
+  close_all_but(std::move(open));
   ::setsid();
   ::umask(022);
   const std::optional<Message> message = channel.receive();
   if (!message || message->word != Word::go) ::_exit(kOursFailed);
   try {
-    ::_exit(live(door, target, spec, stdio, channel));
+    go_there();
+    ::_exit(run_command(spec, {}, stdio, channel));
   } catch (const std::exception& error) {
     channel.send(Word::failed, encode_error(error));
   }
   ::_exit(kOursFailed);
 }
 
+int run_and_attend(const ProcessSpec& spec, const std::vector<int>& kept, const std::function<void()>& go_there,
+                   const SignalReader& signals) {
+  const std::unique_ptr<Console> console = open_foreground_console(spec);
+  const Stdio stdio = console->stdio();
+  Prepared joiner =
+      spawn_process(0, [&](Channel channel) { be_joiner(spec, kept, go_there, stdio, std::move(channel)); });
+  joiner.go();
+  console->connect(joiner.take_terminal());
+  return stay_until_end(joiner, *console, signals);
+}
+
 }  // namespace
+
+int exec_elsewhere(const ProcessSpec& spec, const std::vector<int>& kept, const std::function<void()>& enter) {
+  return run_and_attend(spec, kept, enter, SignalReader(supervised_signals()));
+}
 
 int exec_in_container(const ExecTarget& target, const ProcessSpec& spec) {
   const SignalReader signals(supervised_signals());
   const Door door = open_door(target);
-  const std::unique_ptr<Console> console = open_foreground_console(spec);
-  const Stdio stdio = console->stdio();
-  Prepared joiner =
-      spawn_process(0, [&](Channel channel) { be_joiner(door, target, spec, stdio, std::move(channel)); });
-  joiner.go();
-  console->connect(joiner.take_terminal());
-  return stay_until_end(joiner, *console, signals);
+  return run_and_attend(
+      spec, {door.init.get(), door.pin.get()}, [&] { enter(door, target); }, signals);
 }
 
 }  // namespace mb::container

@@ -10,7 +10,9 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "src/model/objects.h"
 
@@ -29,5 +31,9 @@ struct ExecTarget {
 // supervise_foreground. Of the specification, rootfs and volumes are not looked at. Throws CommandFailure or Error when the
 // command cannot be started.
 int exec_in_container(const ExecTarget& target, const ProcessSpec& spec);
+
+// The general form: `enter` moves the process that will start the command to where it is to run, with no descriptor open but the
+// streams and `kept`.
+int exec_elsewhere(const ProcessSpec& spec, const std::vector<int>& kept, const std::function<void()>& enter);
 
 }  // namespace mb::container

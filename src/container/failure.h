@@ -11,6 +11,7 @@
 
 namespace mb::container {
 
+constexpr int kOursFailed = 125;
 constexpr int kCannotExecute = 126;
 constexpr int kCommandNotFound = 127;
 constexpr int kKilled = 137;  // 128 + SIGKILL

@@ -15,7 +15,6 @@
 namespace mb::container {
 namespace {
 
-constexpr int kOursFailed = 125;
 constexpr mode_t kUsualMask = 022;
 
 // getppid() cannot tell whether the supervisor died before this call: it is 0 either way, as the supervisor is outside
@@ -28,6 +27,7 @@ View view_of(const Launch& launch) {
   view.id = launch.id;
   view.rootfs = launch.process.rootfs;
   view.volumes = launch.process.volumes;
+  view.from_state = launch.from_state;
   view.own_network = launch.attachment != Attachment::host;
   view.privileged = launch.process.privileged;
   return view;

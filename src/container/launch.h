@@ -17,6 +17,7 @@ struct Launch {
   Attachment attachment = Attachment::networks;
   std::string hostname;  // empty: the host's
   ProcessSpec process;
+  std::vector<Volume> from_state;    // as in View
   std::vector<PublishSpec> publish;  // where the built-in test server listens; only the container's side matters
 };
 

@@ -2,11 +2,12 @@
 #include "src/container/lifecycle.h"
 
 #include <poll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -14,6 +15,8 @@
 #include "src/base/error.h"
 #include "src/container/alive.h"
 #include "src/container/failure.h"
+#include "src/container/pidfd.h"
+#include "src/container/port_keeper.h"
 #include "src/container/run_files.h"
 #include "src/container/supervise.h"
 
@@ -21,13 +24,26 @@ namespace mb::container {
 namespace {
 
 Launch launch_of(const engine::Setup& setup, const Container& container) {
-  return {container.id,       container.name,    setup.state_dir,  container.attachment,
-          container.hostname, container.process, container.publish};
+  auto served = container.publish;
+  served.insert(served.end(), container.exposed.begin(), container.exposed.end());
+  return {container.id, container.name, setup.state_dir, container.attachment, container.hostname, container.process,
+          {},           served};
 }
 
 // The end of a container as changes: taken out, and removed as well when it never really began.
 std::vector<Change> ended(const engine::Setup& setup, const Id& id, std::optional<int> exit_status) {
   return {change::EndContainer{id, exit_status, setup.now()}};
+}
+
+// The container's host ports are its own from before its command begins until its supervisor has ended.
+void hold_ports(Hooks& hooks, const engine::Engine& engine, const Container& container) {
+  if (container.attachment == Attachment::host) return;
+  const auto keeper = std::make_shared<std::optional<PortKeeper>>();
+  hooks.attached = [keeper, &engine, id = container.id] {
+    keeper->emplace(engine.setup().state_dir, id);  // the pipe has made the directory
+    (*keeper)->keep();
+  };
+  hooks.join = [keeper](PollLoop& loop) { (*keeper)->join(loop); };
 }
 
 Hooks hooks_for_run(const engine::Engine& engine, const RunRequest& request, const Notify& notify) {
@@ -51,10 +67,9 @@ Hooks hooks_for_run(const engine::Engine& engine, const RunRequest& request, con
     engine.run(changes);
   };
   hooks.ended = [&engine, id](int exit_status) { engine.run(ended(engine.setup(), id, exit_status)); };
+  hold_ports(hooks, engine, request.add.container);
   return hooks;
 }
-
-netns::UniqueFd open_process(pid_t pid) { return netns::UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
 
 bool runs(const engine::Setup& setup, const Container& container) {
   return container.status == ContainerStatus::running && setup.is_alive(container.id);
@@ -68,7 +83,7 @@ netns::UniqueFd open_init(const engine::Setup& setup, const Container& container
 }
 
 bool send(const netns::UniqueFd& process, int signal) {
-  return process.get() >= 0 && syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0) == 0;
+  return process.get() >= 0 && send_signal(process, signal) == 0;
 }
 
 // Whether the process ended within the time.
@@ -111,6 +126,7 @@ void start(const engine::Engine& engine, const Container& container, const chang
   };
   hooks.failed = [&engine, &container] { engine.run(ended(engine.setup(), container.id, std::nullopt)); };
   hooks.ended = [&engine, id = container.id](int exit_status) { engine.run(ended(engine.setup(), id, exit_status)); };
+  hold_ports(hooks, engine, container);
   supervise_detached(launch_of(engine.setup(), container), hooks);
 }
 

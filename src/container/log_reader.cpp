@@ -138,10 +138,6 @@ Decoder print_present(const Files& files, std::optional<std::size_t> tail, const
   return decoder;
 }
 
-std::string directory_of(const std::string& state_dir, const Id& id) {
-  return fmt::format("{}/containers/{}", state_dir, id);
-}
-
 netns::UniqueFd watch_directory(const std::string& directory) {
   netns::UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!watch) throw system_failure("cannot watch for changes of a file", errno);

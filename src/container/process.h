@@ -40,6 +40,8 @@ class Prepared {
   // The master of the container's terminal, after go().
   netns::UniqueFd take_terminal() { return std::move(terminal_); }
   void send(int signal) const;
+  // From here on the process may outlive this object, which watches it no longer.
+  void release() { pid_ = -1; }
   // Waits for the end of the container and returns the command's exit status, or 128 + signal.
   int wait();
 

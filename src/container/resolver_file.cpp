@@ -51,6 +51,8 @@ Settings read_settings(std::string_view text) {
 
 }  // namespace
 
+bool names_a_server(std::string_view text) { return !read_settings(text).servers.empty(); }
+
 std::string resolver_file(std::string_view host, std::string_view upstream, const std::vector<IpAddress>& servers,
                           const std::vector<std::string>& search) {
   auto settings = read_settings(host);

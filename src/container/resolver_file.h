@@ -19,4 +19,7 @@ std::string resolver_file(std::string_view host, std::string_view upstream, cons
 // The same from this host's files.
 std::string resolver_file(const std::vector<IpAddress>& servers, const std::vector<std::string>& search);
 
+// Whether a resolv.conf names a resolver that is not on a loopback address.
+bool names_a_server(std::string_view text);
+
 }  // namespace mb::container

@@ -20,10 +20,6 @@
 namespace mb::container {
 namespace {
 
-std::string directory_of(const std::string& state_dir, const Id& id) {
-  return fmt::format("{}/containers/{}", state_dir, id);
-}
-
 // So that a full disk is noticed now and not when there is something to say. Not every file system can.
 void reserve_space(int file, const std::string& path) {
   constexpr off_t kEnough = 16;
@@ -47,6 +43,10 @@ void wait_readable(int fd) {
 }
 
 }  // namespace
+
+std::string directory_of(const std::string& state_dir, const Id& id) {
+  return fmt::format("{}/containers/{}", state_dir, id);
+}
 
 StatusFile StatusFile::create(const std::string& state_dir, const Id& id) {
   StatusFile status;

@@ -15,6 +15,9 @@
 
 namespace mb::container {
 
+// Where the files of a container are: its log, its status, what is mounted into it.
+std::string directory_of(const std::string& state_dir, const Id& id);
+
 class StatusFile {
  public:
   // In the container's directory, which is there once the container is in the state.

@@ -37,12 +37,14 @@ void deliver_rest(Console& console, const SignalReader& signals) {
 
 }  // namespace
 
-int stay_until_end(Prepared& container, Console& console, const SignalReader& signals) {
+int stay_until_end(Prepared& container, Console& console, const SignalReader& signals,
+                   const std::function<void(PollLoop&)>& join) {
   bool ended = false;
   PollLoop loop;
   loop.add_readable(container.pidfd(), [&] { ended = true; });
   loop.add_readable(signals.fd(), [&] { react_to_signals(signals, container, console); });
   console.join(loop);
+  if (join) join(loop);
   loop.run_while([&] { return !ended; });
   const int exit_status = container.wait();
   deliver_rest(console, signals);

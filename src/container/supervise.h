@@ -16,13 +16,16 @@
 #include <functional>
 
 #include "src/container/launch.h"
+#include "src/container/poll_loop.h"
 #include "src/container/process.h"
 
 namespace mb::container {
 
 struct Hooks {
   std::function<void(const Prepared&)> attach;  // throwing aborts
+  std::function<void()> attached;               // before the command is started; throwing aborts
   std::function<void()> failed;                 // attach succeeded, the command could not be started
+  std::function<void(PollLoop&)> join;          // what else is to be looked after while the command runs
   std::function<void(int exit_status)> ended;
 };
 

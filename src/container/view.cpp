@@ -62,6 +62,19 @@ void drop_pins(const std::string& state_dir) {
   }
 }
 
+// Parents before what lies inside them, whatever the order on the command line.
+std::vector<Placed> take_volumes(std::vector<Volume> volumes) {
+  std::stable_sort(volumes.begin(), volumes.end(),
+                   [](const Volume& a, const Volume& b) { return a.container_path < b.container_path; });
+  std::vector<Placed> placed;
+  for (const Volume& volume : volumes) {
+    MountTree tree = MountTree::clone(volume.host_path);
+    if (volume.read_only) tree.make_read_only();
+    placed.push_back({std::move(tree), volume.container_path, is_directory(volume.host_path)});
+  }
+  return placed;
+}
+
 // A volume on the same path is what the user wants instead.
 std::vector<Placed> take_own_files(const View& view) {
   std::vector<Placed> files;
@@ -80,19 +93,6 @@ void hide(const std::string& state_dir) {
   const auto empty =
       MountTree::create("tmpfs", {{"size", "4k"}, {"nr_inodes", "2"}, {"mode", "0555"}}, kHarmless | MOUNT_ATTR_RDONLY);
   empty.attach(state_dir);
-}
-
-// Parents before what lies inside them, whatever the order on the command line.
-std::vector<Placed> take_volumes(std::vector<Volume> volumes) {
-  std::stable_sort(volumes.begin(), volumes.end(),
-                   [](const Volume& a, const Volume& b) { return a.container_path < b.container_path; });
-  std::vector<Placed> placed;
-  for (const Volume& volume : volumes) {
-    MountTree tree = MountTree::clone(volume.host_path);
-    if (volume.read_only) tree.make_read_only();
-    placed.push_back({std::move(tree), volume.container_path, is_directory(volume.host_path)});
-  }
-  return placed;
 }
 
 MountTree make_proc() {
@@ -204,6 +204,7 @@ void enter_view(const View& view) {
   cut_propagation();
   drop_pins(view.state_dir);
   std::vector<Placed> own_files = take_own_files(view);
+  append(own_files, take_volumes(view.from_state));
   hide(view.state_dir);
 
   std::vector<Placed> placed;

@@ -23,9 +23,10 @@ struct View {
   Id id;
   std::string rootfs;  // empty: the host's files
   std::vector<Volume> volumes;
-  bool own_processes = true;  // it has a pid namespace: a fresh /proc
-  bool own_network = true;    // it has a network namespace: a fresh /sys
-  bool privileged = false;    // /proc/sys and /sys may be written
+  std::vector<Volume> from_state;  // the same, out of the state directory, which no volume of a user's can show
+  bool own_processes = true;       // it has a pid namespace: a fresh /proc
+  bool own_network = true;         // it has a network namespace: a fresh /sys
+  bool privileged = false;         // /proc/sys and /sys may be written
 };
 
 // Changes the mounts of the calling process, which must be in a mount namespace of its own.

@@ -74,8 +74,9 @@ Delta everything_goes(const store::Store& store) {
 }
 
 // The operator's chain outlives us when there is something in it.
-bool operator_chain_is_left(Session& session) {
+bool operator_chain_is_left(Session& session, bool ipv6) {
   Scope nothing;
+  nothing.ipv6 = ipv6;
   const auto rules = session.kernel->observe(nothing).rules;
   return std::any_of(rules.begin(), rules.end(),
                      [](const auto& entry) { return entry.second.chains.contains(std::string(kUserChain)); });
@@ -123,8 +124,10 @@ Outcome Engine::take_down() const {
   auto session = open_session(setup_, kept_);
   auto delta = everything_goes(*session.store);
   refuse_to_take_out_the_living(setup_, delta);
+  const bool ipv6 = std::any_of(delta.dropped_networks.begin(), delta.dropped_networks.end(),
+                                [](const Network& network) { return network.pool(Family::v6) != nullptr; });
   auto outcome = Passage(setup_, session, std::move(delta), kEverythingBack).roll_forward();
-  if (operator_chain_is_left(session)) {
+  if (operator_chain_is_left(session, ipv6)) {
     outcome.notices.push_back("the chain MINIBRIDGE-USER holds rules of yours and was left in place");
   }
   session.view.reset();

@@ -27,6 +27,9 @@
 namespace mb::store {
 class Store;
 }
+namespace mb::kernel {
+class NameServers;
+}
 
 namespace mb::engine {
 
@@ -35,9 +38,10 @@ struct Setup {
   std::string state_dir;
   std::string link_dir = "/run/netns";
   std::function<std::unique_ptr<kernel::Kernel>(const kernel::Config&)> make_kernel;  // empty: the real one
-  std::function<bool(const Id&)> is_alive;     // whether a container's supervisor lives
-  std::function<std::int64_t()> now;           // seconds since 1970
-  std::function<std::string()> draw_state_id;  // 8 hexadecimal digits
+  std::function<bool(const Id&)> is_alive;            // whether a container's supervisor lives
+  std::shared_ptr<kernel::NameServers> name_servers;  // none: names are in /etc/hosts only
+  std::function<std::int64_t()> now;                  // seconds since 1970
+  std::function<std::string()> draw_state_id;         // 8 hexadecimal digits
   std::function<void(const std::string&)>
       report;  // told each step in words just before it is carried out; may be empty
   // Between two operations of one Engine the state file stays open: for whoever does many in a row. Others that live

@@ -5,12 +5,15 @@
 #include <set>
 
 #include "src/base/overloaded.h"
+#include "src/plan/allocate.h"
 
 namespace mb::engine {
 namespace {
 
 struct Needs {
-  bool routes = false;
+  bool network = false;  // what a new network needs
+  std::vector<InterfaceName> links;
+  bool ipv6_network = false;
   bool local_addresses = false;
   bool ephemeral_ports = false;
   std::set<Protocol> listeners;
@@ -32,11 +35,19 @@ Needs needs_of(const std::vector<Change>& changes, const StateView& state) {
                      const auto networks = state.networks();
                      const bool exists = std::any_of(networks.begin(), networks.end(),
                                                      [&](const Network& network) { return network.name == c.name; });
-                     needs.routes = needs.routes || !exists;
+                     if (exists) return;
+                     needs.network = true;
+                     needs.ipv6_network = needs.ipv6_network || c.v6;
                      needs.local_addresses = needs.local_addresses || c.snat_to;
+                     if (!c.adopt) return;
+                     needs.links.push_back(c.bridge);
+                     needs.listeners.insert(Protocol::udp);
                    },
                    [&](const change::AddContainer& c) { needs.add(c.container.publish); },
                    [&](const change::StartContainer& c) {
+                     if (const auto container = state.find_container(c.container)) needs.add(container->publish);
+                   },
+                   [&](const change::Connect& c) {
                      if (const auto container = state.find_container(c.container)) needs.add(container->publish);
                    },
                    [&](const change::Publish& c) { needs.add(c.ports); },
@@ -47,17 +58,34 @@ Needs needs_of(const std::vector<Change>& changes, const StateView& state) {
   return needs;
 }
 
+template <class T>
+void append(std::vector<T>& list, const std::vector<T>& more) {
+  list.insert(list.end(), more.begin(), more.end());
+}
+
 }  // namespace
 
 HostFacts gather_facts(const std::vector<Change>& changes, const StateView& state, kernel::Kernel& kernel) {
   const auto needs = needs_of(changes, state);
   HostFacts facts;
-  if (needs.routes) facts.routes = kernel.routes(Family::v4);
-  if (needs.local_addresses) facts.local_addresses = kernel.local_addresses(Family::v4);
+  if (needs.network) {
+    facts.routes = kernel.routes(Family::v4);
+    facts.uplink_mtu = kernel.uplink_mtu();
+  }
+  if (needs.ipv6_network) {
+    append(facts.routes, kernel.routes(Family::v6));
+    facts.ipv6_obstacle = kernel.ipv6_obstacle().value_or("");
+    facts.unique_local = plan::unique_local_of(kernel.machine_id());
+  }
+  if (needs.local_addresses) {
+    for (const Family family : {Family::v4, Family::v6}) append(facts.local_addresses, kernel.local_addresses(family));
+  }
+  for (const auto& name : needs.links) {
+    if (auto link = kernel.host_link(name)) facts.links.emplace(name, std::move(*link));
+  }
   if (needs.ephemeral_ports) facts.ephemeral_ports = kernel.ephemeral_ports();
   for (const auto protocol : needs.listeners) {
-    const auto found = kernel.listeners(protocol);
-    facts.listeners.insert(facts.listeners.end(), found.begin(), found.end());
+    append(facts.listeners, kernel.listeners(protocol));
   }
   facts.holder_of = [&kernel](const Listener& listener) { return kernel.holder_of(listener); };
   return facts;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "src/base/error.h"
+#include "src/engine/names.h"
 #include "src/plan/diff.h"
 
 namespace mb::engine {
@@ -30,8 +31,11 @@ std::vector<Container> all_after(const store::Store& store, const Delta& delta) 
   return all;
 }
 
-NameOf make_name_of(const Delta& delta, const std::vector<Container>& containers) {
+NameOf make_name_of(const Delta& delta, const std::vector<Network>& networks,
+                    const std::vector<Container>& containers) {
   std::map<Id, std::string> names;
+  for (const auto& network : delta.dropped_networks) names[network.id] = network.name.str();
+  for (const auto& network : networks) names[network.id] = network.name.str();
   for (const auto& container : containers) names[container.id] = container.name.str();
   for (const auto& change : delta.containers) {
     if (change.before) names[change.before->id] = change.before->name.str();
@@ -41,6 +45,17 @@ NameOf make_name_of(const Delta& delta, const std::vector<Container>& containers
     const auto found = names.find(id);
     return found == names.end() ? id : found->second;
   };
+}
+
+// In every family that is in use. Asked only where somebody's ports depend on it.
+bool is_asked_about_bridged_frames(const std::vector<Network>& networks, kernel::Kernel& kernel) {
+  std::set<Family> in_use;
+  for (const auto& network : networks) {
+    if (network.icc) continue;
+    for (const auto& pool : network.pools) in_use.insert(pool.subnet.family());
+  }
+  return !in_use.empty() && std::all_of(in_use.begin(), in_use.end(),
+                                        [&](Family family) { return kernel.filters_bridged_frames(family); });
 }
 
 const step::SetSysctl* host_sysctl(const Step& step) {
@@ -72,16 +87,30 @@ void Passage::compute() {
     look_at_networks_of(change.after, input_.bridges_of);
     if (change.after) input_.containers.push_back(*change.after);
   }
+  input_.bridge_netfilter = is_asked_about_bridged_frames(input_.networks, *session_.kernel);
+  const auto has_ipv6 = [](const Network& network) { return network.pool(Family::v6) != nullptr; };
+  if (std::any_of(input_.networks.begin(), input_.networks.end(), has_ipv6)) {
+    input_.following_uplinks = session_.kernel->following_uplinks();
+  }
   input_.give_back = extent_.give_back;
-  if (extent_.give_back) input_.sysctls_before = store.sysctls_before();
+  input_.rested = delta_.rested;
+  const bool leaves_adopted = std::any_of(delta_.dropped_networks.begin(), delta_.dropped_networks.end(),
+                                          [](const Network& network) { return network.adopted_bridge; });
+  if (extent_.give_back || extent_.everything || leaves_adopted) input_.sysctls_before = store.sysctls_before();
   Delta looked_at = delta_;
   if (extent_.everything) {
     input_.containers = all_after(store, delta_);
     for (const auto& network : input_.networks) input_.bridges_of.insert(network.id);
     for (const auto& container : input_.containers) looked_at.containers.push_back({container, container});
   }
-  name_of_ = make_name_of(delta_, input_.containers);
+  std::set<Id> changed;
+  for (const auto& change : delta_.containers) changed.insert(change.before ? change.before->id : change.after->id);
+  gather_names(input_, changed, store, *session_.kernel);
+  name_of_ = make_name_of(delta_, input_.networks, input_.containers);
   desired_ = plan::desired(input_);
+  for (const auto& [key, wanted] : desired_.sysctls) {
+    if (wanted.put_back && !extent_.give_back) returned_sysctls_.push_back(key.name);
+  }
   scope_ = plan::scope_of(looked_at, input_);
   scope_.everything = extent_.everything;
   plan_ = remaining();
@@ -96,17 +125,33 @@ Plan Passage::remaining() {
 // What is left of the plan after it was carried out: nothing, if all went well.
 Plan Passage::left_over() {
   if (plan_.empty()) return {};
-  std::set<TableKey> changed;
+  std::set<TableKey> tables;
+  std::set<SysctlKey> sysctls;
   for (const auto& step : plan_) {
-    if (const auto* commit = std::get_if<step::CommitRules>(&step)) changed.insert(commit->table);
+    if (const auto* commit = std::get_if<step::CommitRules>(&step)) tables.insert(commit->table);
+    if (const auto* set = std::get_if<step::SetSysctl>(&step)) sysctls.insert(set->key);
   }
-  // A table that nothing was changed in was as it should be a moment ago.
+  // A table or a sysctl that nothing was changed in was as it should be a moment ago.
   std::erase_if(desired_.rules, [&](const auto& entry) {
-    const bool settled = !changed.contains(entry.first);
+    const bool settled = !tables.contains(entry.first);
     if (settled) scope_.settled.insert(entry.first);
     return settled;
   });
-  return remaining();
+  std::erase_if(desired_.sysctls, [&](const auto& entry) { return !sysctls.contains(entry.first); });
+  scope_.sysctls = std::move(sysctls);
+  return forget_late_flows(remaining());
+}
+
+// A flow that began between looking and the change of the rules goes the old way and shows now; none begins after it.
+// (One that is just being confirmed by the kernel may need a second look.)
+Plan Passage::forget_late_flows(Plan left) {
+  constexpr int kMostLooks = 5;
+  const auto is_flow = [](const Step& step) { return std::holds_alternative<step::DeleteFlows>(step); };
+  for (int look = 0; look < kMostLooks && !left.empty() && std::all_of(left.begin(), left.end(), is_flow); ++look) {
+    for (const auto& step : left) apply(step);
+    left = remaining();
+  }
+  return left;
 }
 
 void Passage::apply(const Step& step) {
@@ -123,7 +168,7 @@ void Passage::remember_sysctls() {
     const auto* set = host_sysctl(step);
     if (set == nullptr || known.contains(set->key.name)) continue;
     session_.store->remember_sysctl(set->key.name, set->before);
-    remembered_sysctls_ = true;
+    remembered_sysctls_.push_back(set->key.name);
   }
 }
 
@@ -131,10 +176,9 @@ Outcome Passage::carry_out() {
   auto& store = *session_.store;
   store.set_marker();
   std::size_t at = 0;
-  std::optional<Pending<void>> staged;
   try {
     remember_sysctls();
-    staged.emplace(session_.worker->give([&] { store.stage(delta_); }));
+    store.stage(delta_);  // before the steps: a new namespace is still being made, and they begin with it
     for (; at < plan_.size(); ++at) apply(plan_[at]);
     if (const auto left = left_over(); !left.empty()) {
       throw Error(
@@ -142,17 +186,36 @@ Outcome Passage::carry_out() {
           fmt::format("the kernel does not show what was asked for: still to do: {}", print(left.front(), name_of_)),
           "is another program changing the same links or rules?");
     }
-    staged->get();
     store.commit();
   } catch (const Error& failure) {
-    staged.reset();
     store.abandon();
     Error cause = failure;
     undo(at, cause);
     throw cause;
   }
+  store.forget_sysctls(returned_sysctls_);
   store.clear_marker();
   return outcome();
+}
+
+// What a user who adds to a network should know about its names.
+std::optional<std::string> Passage::names_notice(const Delta& delta) const {
+  if (input_.name_servers) return std::nullopt;
+  for (const auto& [before, after] : delta.containers) {
+    const bool comes = after && after->wants_network() && !(before && before->wants_network());
+    if (!comes) continue;
+    for (const auto& network : input_.networks) {
+      const bool is_in = std::any_of(after->endpoints.begin(), after->endpoints.end(),
+                                     [&](const Endpoint& endpoint) { return endpoint.network == network.id; });
+      if (is_in && plan::serves_names(network)) {
+        return fmt::format(
+            "network '{}' has no name server, because dnsmasq is not installed (Debian: dnsmasq-base): its containers "
+            "find each other through /etc/hosts alone",
+            network.name.str());
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 // Takes back the steps up to the one that failed, that one included: it may have happened in part.
@@ -171,7 +234,7 @@ void Passage::undo(std::size_t failed, Error& cause) {
   }
   try {
     // What could not be put back now is still to be put back by `down`.
-    if (clean && remembered_sysctls_) session_.store->forget_sysctls();
+    if (clean) session_.store->forget_sysctls(remembered_sysctls_);
     if (clean) session_.store->clear_marker();
   } catch (const Error& further) {
     cause.add_cause(further);  // the marker stays; the next run looks at everything
@@ -214,15 +277,17 @@ Outcome Passage::roll_forward() {
     for (std::size_t i = 1; i < failures.size(); ++i) first.add_cause(failures[i]);
     throw first;
   }
+  store.forget_sysctls(returned_sysctls_);
   store.clear_marker();
   return outcome();
 }
 
 Outcome Passage::outcome() {
   Outcome result{std::move(plan_), std::move(delta_), {}, name_of_};
+  if (const auto notice = names_notice(result.delta)) result.notices.push_back(*notice);
   for (const auto& step : result.plan) {
     const auto* set = host_sysctl(step);
-    if (set == nullptr || extent_.give_back) continue;
+    if (set == nullptr || set->to.put_back) continue;
     result.notices.push_back(fmt::format("switched {} from {} to {}; 'minibridge down' puts it back", set->key.name,
                                          set->before.value, set->to.value));
   }

@@ -3,6 +3,7 @@
 // From a delta to a changed kernel and a committed state: the part of the pipe that touches things.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,10 +39,12 @@ class Passage {
   void compute();
   Plan remaining();
   Plan left_over();
+  Plan forget_late_flows(Plan left);
   void apply(const Step& step);
   void undo(std::size_t failed, Error& cause);
   void remember_sysctls();
   void write_down_first();
+  std::optional<std::string> names_notice(const Delta& delta) const;
   Outcome outcome();
 
   const Setup& setup_;
@@ -54,7 +57,8 @@ class Passage {
   Scope scope_;
   Plan plan_;
   NameOf name_of_;
-  bool remembered_sysctls_ = false;
+  std::vector<std::string> remembered_sysctls_;  // in this passage
+  std::vector<std::string> returned_sysctls_;    // those of adopted bridges that are left: not to be put back again
 };
 
 }  // namespace mb::engine

@@ -14,7 +14,8 @@ std::shared_ptr<store::Store> open_store(const Setup& setup, store::Access acces
 
 void begin(Session& session, const Setup& setup, std::shared_ptr<kernel::SpareNamespace> spare) {
   session.view = std::make_unique<store::Store::View>(*session.store);
-  const kernel::Config config{session.store->identity(), setup.state_dir, setup.link_dir, std::move(spare)};
+  const kernel::Config config{session.store->identity(), setup.state_dir, setup.link_dir, std::move(spare),
+                              setup.name_servers};
   session.kernel = setup.make_kernel ? setup.make_kernel(config) : kernel::make_kernel(config);
 }
 
@@ -22,8 +23,7 @@ void begin(Session& session, const Setup& setup, std::shared_ptr<kernel::SpareNa
 
 Session open_session(const Setup& setup, std::shared_ptr<store::Store>& kept, bool needs_namespace) {
   Session session;
-  session.worker = std::make_unique<Worker>();
-  auto spare = needs_namespace ? kernel::begin_namespace(*session.worker) : nullptr;
+  auto spare = needs_namespace ? kernel::begin_namespace() : nullptr;
   session.lock = store::StateLock::take(setup.state_dir);
   session.store = kept && kept->is_current() ? kept : open_store(setup, store::Access::write);
   if (setup.keeps_state_open) kept = session.store;

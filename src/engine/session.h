@@ -8,7 +8,6 @@
 
 #include "src/engine/engine.h"
 #include "src/kernel/kernel.h"
-#include "src/kernel/worker.h"
 #include "src/store/lock.h"
 #include "src/store/store.h"
 
@@ -18,7 +17,6 @@ struct Session {
   std::optional<store::StateLock> lock;  // none when only looking
   std::shared_ptr<store::Store> store;
   std::unique_ptr<store::Store::View> view;  // of the state, until the first change to it
-  std::unique_ptr<Worker> worker;            // none when only looking
   std::unique_ptr<kernel::Kernel> kernel;
 };
 

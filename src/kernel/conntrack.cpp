@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "src/kernel/listeners.h"
 #include "src/kernel/netlink.h"
 
 namespace mb::kernel {
@@ -63,20 +64,54 @@ std::optional<Flow> parse_flow(const nlmsghdr& reply) {
   return flow;
 }
 
-bool is_answered_wrongly(const Flow& flow, const FlowQuery& query) {
-  const PublishedPort& port = *query.published;
-  const bool addressed = flow.protocol == port.protocol && flow.destination.family() == port.host_address.family() &&
-                         port.host_ports.contains(flow.destination_port) &&
-                         (port.host_address.is_any() || port.host_address == flow.destination);
-  return addressed && (!query.expected || flow.reply_source != *query.expected);
+std::optional<FlowTuple> parse_tuple(const Attributes& tuple) {
+  const Attributes ip = tuple.nested(CTA_TUPLE_IP);
+  const Attributes proto = tuple.nested(CTA_TUPLE_PROTO);
+  const auto source = address_in(ip, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
+  const auto destination = address_in(ip, CTA_IP_V4_DST, CTA_IP_V6_DST);
+  if (!source || !destination) return std::nullopt;
+  return FlowTuple{*source, *destination, ntohs(proto.u16(CTA_PROTO_SRC_PORT).value_or(0)),
+                   ntohs(proto.u16(CTA_PROTO_DST_PORT).value_or(0))};
 }
 
-bool matches(const Flow& flow, const FlowQuery& query) {
-  if (query.gone &&
-      (flow.source == *query.gone || flow.destination == *query.gone || flow.reply_source == *query.gone)) {
-    return true;
+std::optional<TrackedFlow> parse_tracked(const nlmsghdr& reply) {
+  const Attributes attributes(reply, sizeof(nfgenmsg));
+  const auto original = parse_tuple(attributes.nested(CTA_TUPLE_ORIG));
+  const auto answer = parse_tuple(attributes.nested(CTA_TUPLE_REPLY));
+  const auto protocol = attributes.nested(CTA_TUPLE_ORIG).nested(CTA_TUPLE_PROTO).u8(CTA_PROTO_NUM);
+  if (!original || !answer || !protocol) return std::nullopt;
+  return TrackedFlow{*protocol, *original, *answer};
+}
+
+// A port that is published on every address of the host is none of the flows that the host forwards to that port
+// elsewhere. What never is offered a published port (see plan/rules.cpp) cannot contradict one, either.
+bool is_at_the_host(const IpAddress& destination, const PublishedPort& port, const std::vector<IpAddress>& own) {
+  if (!port.host_address.is_any()) return destination == port.host_address;
+  if (destination.family() == Family::v4 && destination.is_loopback()) return true;
+  if (destination.is_loopback() || destination.is_link_local()) return false;
+  return std::find(own.begin(), own.end(), destination) != own.end();
+}
+
+bool is_answered_wrongly(const Flow& flow, const FlowQuery& query) {
+  if (query.gone) return flow.reply_source == *query.gone;
+  return !query.expected || flow.reply_source != *query.expected;
+}
+
+bool matches(const Flow& flow, const FlowQuery& query, const std::vector<IpAddress>& own) {
+  if (!query.published) {
+    return query.gone &&
+           (flow.source == *query.gone || flow.destination == *query.gone || flow.reply_source == *query.gone);
   }
-  return query.published && is_answered_wrongly(flow, query);
+  const PublishedPort& port = *query.published;
+  return flow.protocol == port.protocol && flow.destination.family() == port.host_address.family() &&
+         port.host_ports.contains(flow.destination_port) && is_answered_wrongly(flow, query) &&
+         is_at_the_host(flow.destination, port, own);
+}
+
+bool asks_for_own_addresses(const std::vector<FlowQuery>& queries, Family family) {
+  return std::any_of(queries.begin(), queries.end(), [&](const FlowQuery& query) {
+    return query.published && query.published->host_address == IpAddress::any(family);
+  });
 }
 
 std::set<Family> families_of(const std::vector<FlowQuery>& queries) {
@@ -92,7 +127,7 @@ std::set<Family> families_of(const std::vector<FlowQuery>& queries) {
 void put_filter(Message& message, const std::vector<FlowQuery>& queries) {
   const auto& first = queries.front();
   const bool one_protocol = std::all_of(queries.begin(), queries.end(), [&](const FlowQuery& query) {
-    return query.published && first.published && !query.gone && query.published->protocol == first.published->protocol;
+    return query.published && first.published && query.published->protocol == first.published->protocol;
   });
   if (!one_protocol) return;
   const bool one_port = queries.size() == 1 && first.published->host_ports.count() == 1;
@@ -137,25 +172,50 @@ void put_tuple(Message& message, const Flow& flow) {
   });
 }
 
+bool is_of_gone(const Flow& flow, const std::vector<FlowQuery>& queries) {
+  return std::any_of(queries.begin(), queries.end(), [&](const FlowQuery& query) {
+    return query.gone &&
+           (flow.source == *query.gone || flow.destination == *query.gone || flow.reply_source == *query.gone);
+  });
+}
+
+// On port 53 a network's name server answers on the gateway, beside a port that is published on every address.
+void leave_out_questions_for_names(std::set<Flow>& flows, const std::vector<FlowQuery>& queries) {
+  constexpr std::uint16_t kDomain = 53;
+  const auto may_be = [&](const Flow& flow) {
+    return flow.destination_port == kDomain && flow.reply_source == flow.destination && !is_of_gone(flow, queries);
+  };
+  if (std::none_of(flows.begin(), flows.end(), may_be)) return;
+  const auto servers = find_listeners(Protocol::udp);
+  std::erase_if(flows, [&](const Flow& flow) {
+    return may_be(flow) && std::any_of(servers.begin(), servers.end(), [&](const Listener& server) {
+             return server.port == kDomain && server.address == flow.destination;
+           });
+  });
+}
+
 }  // namespace
 
-std::set<Flow> find_flows(const std::vector<FlowQuery>& queries) {
+std::set<Flow> find_flows(const std::vector<FlowQuery>& queries, const OwnAddresses& own) {
   std::set<Flow> flows;
   if (queries.empty()) return flows;
   Socket socket(NETLINK_NETFILTER);
   if (!has_flows(socket)) return flows;
   for (const Family family : families_of(queries)) {
+    const auto addresses = asks_for_own_addresses(queries, family) ? own(family) : std::vector<IpAddress>();
     Message message = conntrack_message(IPCTNL_MSG_CT_GET, 0, number_of(family));
     put_filter(message, queries);
     const auto found = socket.collect<Flow>(
         message, "cannot list the flows of connection tracking", [&](const nlmsghdr& reply) -> std::optional<Flow> {
           auto flow = parse_flow(reply);
-          const bool unwanted = flow && std::any_of(queries.begin(), queries.end(),
-                                                    [&](const FlowQuery& query) { return matches(*flow, query); });
+          const bool unwanted = flow && std::any_of(queries.begin(), queries.end(), [&](const FlowQuery& query) {
+                                  return matches(*flow, query, addresses);
+                                });
           return unwanted ? flow : std::nullopt;
         });
     flows.insert(found.begin(), found.end());
   }
+  leave_out_questions_for_names(flows, queries);
   return flows;
 }
 
@@ -168,6 +228,13 @@ void delete_flows(const std::vector<Flow>& flows) {
     put_tuple(messages.emplace_back(conntrack_message(IPCTNL_MSG_CT_DELETE, 0, number_of(flow.source.family()))), flow);
   }
   socket.request_all(messages, "cannot delete flows of connection tracking", ENOENT);
+}
+
+std::vector<TrackedFlow> all_flows() {
+  Socket socket(NETLINK_NETFILTER);
+  if (!has_flows(socket)) return {};
+  return socket.collect<TrackedFlow>(conntrack_message(IPCTNL_MSG_CT_GET, 0, AF_UNSPEC),
+                                     "cannot list the flows of connection tracking", parse_tracked);
 }
 
 }  // namespace mb::kernel

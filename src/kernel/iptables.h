@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Legacy iptables through libiptc: read our rules, commit an edit of them.
+// Legacy iptables and ip6tables through libiptc: read our rules, commit an edit of them.
 //
 // Promises
 //   * one commit per call, under the lock that iptables itself takes (/run/xtables.lock or XTABLES_LOCKFILE), held from reading
@@ -13,8 +13,11 @@
 // It does not load kernel modules and starts no process.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
+#include "src/model/host_report.h"
 #include "src/model/kernel_state.h"
 #include "src/model/step.h"
 
@@ -24,9 +27,18 @@ class Iptables {
  public:
   // Our chains and jumps of a table. Of the publish chain only rules of owners in scope, unless scope is everything.
   TableRules read(TableKey key, const Scope& scope) const;
-  void commit(const step::CommitRules& commit) const;
+  // `undoing`: what the commit would put back may be there still, and is then left alone.
+  void commit(const step::CommitRules& commit, bool undoing = false) const;
+  // Whether the table is in use in this namespace. Reading one would bring it into being, empty, for good.
+  static bool has_table(TableKey key);
+  // Everybody's chains and rules of a table, with the policies.
+  HostTable read_all(TableKey key) const;
   // Whether the kernel knows a match in this revision.
   bool has_match(Family family, std::string_view name, std::uint8_t revision) const;
+  // Whether the first rule of a built-in chain is one of ours.
+  bool is_first(Table table, const std::string& chain) const;
+  // What our rules are made of and this kernel does not have: "addrtype match", "DNAT target".
+  std::vector<std::string> missing_extensions(Family family) const;
 };
 
 }  // namespace mb::kernel

@@ -12,12 +12,16 @@
 #include <linux/netfilter/xt_devgroup.h>
 #include <linux/netfilter/xt_tcpudp.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string>
+#include <type_traits>
 
 #include <fmt/format.h>
 
@@ -34,6 +38,7 @@ namespace mb::kernel {
 namespace {
 
 constexpr std::uint32_t kOffsetFlag = 1U << 5;  // NF_NAT_RANGE_PROTO_OFFSET
+constexpr std::uint8_t kSnatRevisionV6 = 1;
 
 // --- writing -------------------------------------------------------------------------------------------------------
 
@@ -164,15 +169,19 @@ std::vector<std::uint8_t> encode_comment(const match::Comment& wanted) {
   return match_block("comment", 0, data);
 }
 
-std::vector<std::uint8_t> encode_match(const Match& match) {
+// ICMP and ICMPv6: one layout under two names.
+std::vector<std::uint8_t> encode_icmp(const match::IcmpType& wanted, Family family) {
+  static_assert(sizeof(ipt_icmp) == sizeof(ip6t_icmp));
+  return match_block(family == Family::v4 ? "icmp" : "icmp6", 0, ipt_icmp{wanted.type, {0, 0xff}, 0});
+}
+
+std::vector<std::uint8_t> encode_match(const Match& match, Family family) {
   return std::visit(Overloaded{
                         [](const match::Ports& m) { return encode_ports(m); },
                         [](const match::AddrType& m) { return encode_addrtype(m); },
                         [](const match::DevGroup& m) { return encode_devgroup(m); },
                         [](const match::ConnTrack& m) { return encode_conntrack(m); },
-                        [](const match::IcmpType& m) {
-                          return match_block("icmp", 0, ipt_icmp{m.type, {0, 0xff}, 0});
-                        },
+                        [&](const match::IcmpType& m) { return encode_icmp(m, family); },
                         [](const match::Comment& m) { return encode_comment(m); },
                         [](const match::Opaque& m) {
                           return named_block<xt_entry_match>(m.name, m.revision, m.data.data(), m.data.size());
@@ -181,7 +190,11 @@ std::vector<std::uint8_t> encode_match(const Match& match) {
                     match);
 }
 
-std::uint32_t network_order(const IpAddress& address) { return htonl(address.to_v4()); }
+void write_address(in_addr& to, const IpAddress& address) { std::memcpy(&to, address.bytes().data(), sizeof(to)); }
+void write_address(in6_addr& to, const IpAddress& address) { std::memcpy(&to, address.bytes().data(), sizeof(to)); }
+void write_address(nf_inet_addr& to, const IpAddress& address) {
+  std::memcpy(&to, address.bytes().data(), address.size());
+}
 
 // ACCEPT, DROP, RETURN and jumps are one kind of target for the kernel; libiptc turns the name into a verdict.
 std::vector<std::uint8_t> encode_verdict(std::string_view name) {
@@ -192,7 +205,8 @@ std::vector<std::uint8_t> encode_verdict(std::string_view name) {
 std::vector<std::uint8_t> encode_dnat(const target::Dnat& wanted) {
   nf_nat_range2 range{};
   range.flags = NF_NAT_RANGE_MAP_IPS;
-  range.min_addr.ip = range.max_addr.ip = network_order(wanted.address);
+  write_address(range.min_addr, wanted.address);
+  range.max_addr = range.min_addr;
   if (wanted.ports) {
     range.flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
     range.min_proto.all = htons(wanted.ports->first);
@@ -205,17 +219,35 @@ std::vector<std::uint8_t> encode_dnat(const target::Dnat& wanted) {
   return target_block("DNAT", 2, &range, sizeof(range));
 }
 
-std::vector<std::uint8_t> encode_source_nat(std::string_view name, const std::optional<IpAddress>& address) {
+// SNAT and MASQUERADE kept their first form for IPv4; for IPv6 they take one that has room for its addresses.
+std::vector<std::uint8_t> encode_source_nat_v4(std::string_view name, const std::optional<IpAddress>& address) {
   nf_nat_ipv4_multi_range_compat ranges{};
   ranges.rangesize = 1;
   if (address) {
+    in_addr chosen{};
+    write_address(chosen, *address);
     ranges.range[0].flags = NF_NAT_RANGE_MAP_IPS;
-    ranges.range[0].min_ip = ranges.range[0].max_ip = network_order(*address);
+    ranges.range[0].min_ip = ranges.range[0].max_ip = chosen.s_addr;
   }
   return target_block(name, 0, &ranges, sizeof(ranges));
 }
 
-std::vector<std::uint8_t> encode_target(const Target& target) {
+std::vector<std::uint8_t> encode_source_nat_v6(std::string_view name, const std::optional<IpAddress>& address) {
+  nf_nat_range range{};
+  if (address) {
+    range.flags = NF_NAT_RANGE_MAP_IPS;
+    write_address(range.min_addr, *address);
+    range.max_addr = range.min_addr;
+  }
+  return target_block(name, address ? kSnatRevisionV6 : 0, &range, sizeof(range));
+}
+
+std::vector<std::uint8_t> encode_source_nat(Family family, std::string_view name,
+                                            const std::optional<IpAddress>& address) {
+  return family == Family::v4 ? encode_source_nat_v4(name, address) : encode_source_nat_v6(name, address);
+}
+
+std::vector<std::uint8_t> encode_target(const Target& target, Family family) {
   return std::visit(
       Overloaded{
           [](const target::None&) { return encode_verdict(""); },
@@ -223,9 +255,10 @@ std::vector<std::uint8_t> encode_target(const Target& target) {
           [](const target::Drop&) { return encode_verdict("DROP"); },
           [](const target::Return&) { return encode_verdict("RETURN"); },
           [](const target::Jump& t) { return encode_verdict(t.chain); },
+          [](const target::Goto& t) { return encode_verdict(t.chain); },
           [](const target::Dnat& t) { return encode_dnat(t); },
-          [](const target::Snat& t) { return encode_source_nat("SNAT", t.address); },
-          [](const target::Masquerade&) { return encode_source_nat("MASQUERADE", std::nullopt); },
+          [&](const target::Snat& t) { return encode_source_nat(family, "SNAT", t.address); },
+          [&](const target::Masquerade&) { return encode_source_nat(family, "MASQUERADE", std::nullopt); },
           [](const target::Opaque& t) { return target_block(t.name, t.revision, t.data.data(), t.data.size()); },
       },
       target);
@@ -239,20 +272,41 @@ void write_interface(char (&name)[IFNAMSIZ], unsigned char (&mask)[IFNAMSIZ], co
   std::memset(mask, 0xff, open_end ? length : length + 1);
 }
 
-void write_address(in_addr& address, in_addr& mask, const Subnet& subnet) {
-  address.s_addr = network_order(subnet.base());
-  mask.s_addr = subnet.prefix() == 0 ? 0 : htonl(UINT32_MAX << (32 - subnet.prefix()));
+// The first `prefix` bits of a mask, in either family's type.
+template <class Address>
+void write_mask(Address& mask, int prefix) {
+  auto* byte = reinterpret_cast<std::uint8_t*>(&mask);
+  for (; prefix >= 8; prefix -= 8) *byte++ = 0xff;
+  if (prefix > 0) *byte = static_cast<std::uint8_t>(0xff << (8 - prefix));
 }
 
-ipt_ip encode_header(const Rule& rule) {
-  ipt_ip header{};
+template <class Address>
+void write_subnet(Address& address, Address& mask, const Subnet& subnet) {
+  write_address(address, subnet.base());
+  write_mask(mask, subnet.prefix());
+}
+
+// The two families' headers have the same fields and the same flags; only the addresses are of another size.
+static_assert(IPT_INV_VIA_IN == IP6T_INV_VIA_IN && IPT_INV_VIA_OUT == IP6T_INV_VIA_OUT &&
+              IPT_INV_SRCIP == IP6T_INV_SRCIP && IPT_INV_DSTIP == IP6T_INV_DSTIP && XT_INV_PROTO == IP6T_INV_PROTO);
+
+template <class Header>
+constexpr bool kIsV6 = std::is_same_v<Header, ip6t_ip6>;
+
+// The one flag that differs.
+template <class Header>
+constexpr std::uint8_t kGotoFlag = kIsV6<Header> ? IP6T_F_GOTO : IPT_F_GOTO;
+
+template <class Header>
+Header encode_header(const Rule& rule) {
+  Header header{};
   unsigned inverted = 0;
   if (rule.source) {
-    write_address(header.src, header.smsk, rule.source->value);
+    write_subnet(header.src, header.smsk, rule.source->value);
     if (rule.source->negated) inverted |= IPT_INV_SRCIP;
   }
   if (rule.destination) {
-    write_address(header.dst, header.dmsk, rule.destination->value);
+    write_subnet(header.dst, header.dmsk, rule.destination->value);
     if (rule.destination->negated) inverted |= IPT_INV_DSTIP;
   }
   if (rule.in) {
@@ -265,9 +319,11 @@ ipt_ip encode_header(const Rule& rule) {
   }
   if (rule.protocol) {
     header.proto = rule.protocol->value;
+    if constexpr (kIsV6<Header>) header.flags = IP6T_F_PROTO;
     if (rule.protocol->negated) inverted |= XT_INV_PROTO;
   }
   header.invflags = static_cast<std::uint8_t>(inverted);
+  if (std::holds_alternative<target::Goto>(rule.target)) header.flags |= kGotoFlag<Header>;
   return header;
 }
 
@@ -346,13 +402,13 @@ std::optional<Match> decode_conntrack(std::span<const std::uint8_t> bytes) {
   return result;
 }
 
-std::optional<Match> decode_known_match(std::string_view name, std::uint8_t revision,
+std::optional<Match> decode_known_match(Family family, std::string_view name, std::uint8_t revision,
                                         std::span<const std::uint8_t> bytes) {
   if (revision == 0 && (name == "tcp" || name == "udp" || name == "sctp")) return decode_ports(name, bytes);
   if (name == "addrtype" && revision == 1) return decode_addrtype(bytes);
   if (name == "devgroup" && revision == 0) return decode_devgroup(bytes);
   if (name == "conntrack" && revision == 3) return decode_conntrack(bytes);
-  if (name == "icmp" && revision == 0) {
+  if (name == (family == Family::v4 ? "icmp" : "icmp6") && revision == 0) {
     const auto data = read_as<ipt_icmp>(bytes);
     if (!data || data->code[0] != 0 || data->code[1] != 0xff || data->invflags != 0) return std::nullopt;
     return match::IcmpType{data->type};
@@ -365,15 +421,27 @@ std::optional<Match> decode_known_match(std::string_view name, std::uint8_t revi
   return std::nullopt;
 }
 
-IpAddress from_network_order(std::uint32_t address) { return IpAddress::v4(ntohl(address)); }
+IpAddress read_address(const in_addr& address) { return IpAddress::v4(ntohl(address.s_addr)); }
+IpAddress read_address(const in6_addr& address) {
+  std::array<std::uint8_t, 16> bytes{};
+  std::memcpy(bytes.data(), &address, bytes.size());
+  return IpAddress::v6(bytes);
+}
+IpAddress read_address(Family family, const nf_inet_addr& address) {
+  return family == Family::v4 ? read_address(address.in) : read_address(address.in6);
+}
 
-std::optional<Target> decode_dnat(std::uint8_t revision, std::span<const std::uint8_t> bytes) {
+bool is_one_address(const nf_inet_addr& first, const nf_inet_addr& last) {
+  return std::equal(std::begin(first.all), std::end(first.all), std::begin(last.all));
+}
+
+std::optional<Target> decode_dnat(Family family, std::uint8_t revision, std::span<const std::uint8_t> bytes) {
   const auto range = read_as<nf_nat_range2>(bytes);
   constexpr std::uint32_t kKnown = NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED | kOffsetFlag;
-  if (revision != 2 || !range || (range->flags & ~kKnown) != 0 || range->min_addr.ip != range->max_addr.ip) {
+  if (revision != 2 || !range || (range->flags & ~kKnown) != 0 || !is_one_address(range->min_addr, range->max_addr)) {
     return std::nullopt;
   }
-  target::Dnat dnat{from_network_order(range->min_addr.ip), std::nullopt, std::nullopt};
+  target::Dnat dnat{read_address(family, range->min_addr), std::nullopt, std::nullopt};
   if ((range->flags & NF_NAT_RANGE_PROTO_SPECIFIED) != 0) {
     dnat.ports = PortRange{ntohs(range->min_proto.all), ntohs(range->max_proto.all)};
   }
@@ -381,19 +449,29 @@ std::optional<Target> decode_dnat(std::uint8_t revision, std::span<const std::ui
   return dnat;
 }
 
-std::optional<Target> decode_source_nat(std::string_view name, std::uint8_t revision,
-                                        std::span<const std::uint8_t> bytes) {
+std::optional<Target> decode_source_nat_v4(std::string_view name, std::uint8_t revision,
+                                           std::span<const std::uint8_t> bytes) {
   const auto ranges = read_as<nf_nat_ipv4_multi_range_compat>(bytes);
   if (revision != 0 || !ranges) return std::nullopt;
   const auto& range = ranges->range[0];
   if (name == "MASQUERADE" && range.flags == 0) return target::Masquerade{};
   if (name == "SNAT" && range.flags == NF_NAT_RANGE_MAP_IPS && range.min_ip == range.max_ip) {
-    return target::Snat{from_network_order(range.min_ip)};
+    return target::Snat{read_address(in_addr{range.min_ip})};
   }
   return std::nullopt;
 }
 
-Target decode_target(std::span<const std::uint8_t> block, std::string_view name) {
+std::optional<Target> decode_source_nat_v6(std::string_view name, std::uint8_t revision,
+                                           std::span<const std::uint8_t> bytes) {
+  const auto range = read_as<nf_nat_range>(bytes);
+  if (!range) return std::nullopt;
+  if (name == "MASQUERADE" && revision == 0 && range->flags == 0) return target::Masquerade{};
+  const bool one = range->flags == NF_NAT_RANGE_MAP_IPS && is_one_address(range->min_addr, range->max_addr);
+  if (name == "SNAT" && revision == kSnatRevisionV6 && one) return target::Snat{read_address(range->min_addr.in6)};
+  return std::nullopt;
+}
+
+Target decode_target(Family family, std::span<const std::uint8_t> block, std::string_view name) {
   const auto data = block.subspan(std::min<std::size_t>(block.size(), XT_ALIGN(sizeof(xt_entry_target))));
   xt_entry_target head{};
   std::memcpy(&head, block.data(), std::min(block.size(), sizeof(head)));
@@ -407,8 +485,11 @@ Target decode_target(std::span<const std::uint8_t> block, std::string_view name)
     return target::Jump{std::string(name)};
   }
   std::optional<Target> known;
-  if (name == "DNAT") known = decode_dnat(revision, data);
-  if (name == "SNAT" || name == "MASQUERADE") known = decode_source_nat(name, revision, data);
+  if (name == "DNAT") known = decode_dnat(family, revision, data);
+  if (name == "SNAT" || name == "MASQUERADE") {
+    known =
+        family == Family::v4 ? decode_source_nat_v4(name, revision, data) : decode_source_nat_v6(name, revision, data);
+  }
   if (known) return *known;
   return target::Opaque{std::string(name), revision, {data.begin(), data.end()}};
 }
@@ -419,17 +500,24 @@ std::string read_interface(const char (&name)[IFNAMSIZ], const unsigned char (&m
   return exact ? text : text + "+";
 }
 
-Subnet read_address(in_addr address, in_addr mask) {
-  return Subnet::containing(from_network_order(address.s_addr), __builtin_popcount(mask.s_addr));
+// The number of bits set in a mask. (A mask with holes is nothing we write.)
+template <class Address>
+int read_mask(const Address& mask) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(&mask);
+  return std::accumulate(bytes, bytes + sizeof(mask), 0,
+                         [](int sum, std::uint8_t byte) { return sum + std::popcount(byte); });
 }
 
-void decode_header(const ipt_ip& header, Rule& rule) {
+template <class Header>
+void decode_header(const Header& header, Rule& rule) {
   const auto inverted = [&header](unsigned flag) { return (header.invflags & flag) != 0; };
-  if (header.smsk.s_addr != 0 || inverted(IPT_INV_SRCIP)) {
-    rule.source = {read_address(header.src, header.smsk), inverted(IPT_INV_SRCIP)};
+  const int source_bits = read_mask(header.smsk);
+  if (source_bits != 0 || inverted(IPT_INV_SRCIP)) {
+    rule.source = {Subnet::containing(read_address(header.src), source_bits), inverted(IPT_INV_SRCIP)};
   }
-  if (header.dmsk.s_addr != 0 || inverted(IPT_INV_DSTIP)) {
-    rule.destination = {read_address(header.dst, header.dmsk), inverted(IPT_INV_DSTIP)};
+  const int destination_bits = read_mask(header.dmsk);
+  if (destination_bits != 0 || inverted(IPT_INV_DSTIP)) {
+    rule.destination = {Subnet::containing(read_address(header.dst), destination_bits), inverted(IPT_INV_DSTIP)};
   }
   if (header.iniface_mask[0] != 0) {
     rule.in = {read_interface(header.iniface, header.iniface_mask), inverted(IPT_INV_VIA_IN)};
@@ -440,10 +528,34 @@ void decode_header(const ipt_ip& header, Rule& rule) {
   if (header.proto != 0) rule.protocol = {static_cast<std::uint8_t>(header.proto), inverted(XT_INV_PROTO)};
 }
 
+// What the header says about the target, and of fragments (IPv6 has a match for those).
+template <class Header>
+void decode_flags(const Header& header, Rule& rule) {
+  const auto* jump = std::get_if<target::Jump>(&rule.target);
+  if (jump != nullptr && (header.flags & kGotoFlag<Header>) != 0) rule.target = target::Goto{std::string(jump->chain)};
+  if constexpr (!kIsV6<Header>) {
+    if ((header.flags & IPT_F_FRAG) != 0) rule.matches.push_back(match::Opaque{"fragment", 0, {}});
+  }
+}
+
+// All zero if the entry is cut short.
+template <class Entry>
+Entry head_of(std::span<const std::uint8_t> entry) {
+  Entry head{};
+  if (entry.size() >= sizeof(head)) std::memcpy(&head, entry.data(), sizeof(head));
+  return head;
+}
+
+template <class Entry>
+std::size_t target_offset_of(std::span<const std::uint8_t> entry) {
+  return std::min<std::size_t>(head_of<Entry>(entry).target_offset, entry.size());
+}
+
 // Calls visit(name, revision, data) for each match of the entry until it returns true.
-template <class Visit>
-void for_each_match(std::span<const std::uint8_t> entry, std::size_t target_offset, Visit visit) {
-  std::size_t at = sizeof(ipt_entry);
+template <class Entry, class Visit>
+void for_each_match(std::span<const std::uint8_t> entry, Visit visit) {
+  const std::size_t target_offset = target_offset_of<Entry>(entry);
+  std::size_t at = sizeof(Entry);
   while (at + sizeof(xt_entry_match) <= target_offset) {
     xt_entry_match head;
     std::memcpy(&head, entry.data() + at, sizeof(head));
@@ -457,57 +569,78 @@ void for_each_match(std::span<const std::uint8_t> entry, std::size_t target_offs
   }
 }
 
-std::size_t target_offset_of(std::span<const std::uint8_t> entry) {
-  ipt_entry head;
-  if (entry.size() < sizeof(head)) return 0;
-  std::memcpy(&head, entry.data(), sizeof(head));
-  return std::min<std::size_t>(head.target_offset, entry.size());
-}
+void set_header(ipt_entry& entry, const Rule& rule) { entry.ip = encode_header<ipt_ip>(rule); }
+void set_header(ip6t_entry& entry, const Rule& rule) { entry.ipv6 = encode_header<ip6t_ip6>(rule); }
+const ipt_ip& header_in(const ipt_entry& entry) { return entry.ip; }
+const ip6t_ip6& header_in(const ip6t_entry& entry) { return entry.ipv6; }
 
-}  // namespace
-
-std::vector<std::uint8_t> encode_v4(const Rule& rule) {
-  std::vector<std::uint8_t> bytes(sizeof(ipt_entry));
+template <class Entry>
+std::vector<std::uint8_t> encode_as(const Rule& rule) {
+  std::vector<std::uint8_t> bytes(sizeof(Entry));
   for (const auto& match : rule.matches) {
-    const auto block = encode_match(match);
+    const auto block = encode_match(match, rule.family);
     bytes.insert(bytes.end(), block.begin(), block.end());
   }
-  ipt_entry head{};
-  head.ip = encode_header(rule);
+  Entry head{};
+  set_header(head, rule);
   head.target_offset = static_cast<std::uint16_t>(bytes.size());
-  const auto target = encode_target(rule.target);
+  const auto target = encode_target(rule.target, rule.family);
   bytes.insert(bytes.end(), target.begin(), target.end());
   head.next_offset = static_cast<std::uint16_t>(bytes.size());
   std::memcpy(bytes.data(), &head, sizeof(head));
   return bytes;
 }
 
-Rule decode_v4(std::span<const std::uint8_t> entry, std::string_view target) {
+Match decode_any_match(Family family, std::string_view name, std::uint8_t revision,
+                       std::span<const std::uint8_t> data) {
+  if (auto known = decode_known_match(family, name, revision, data)) return std::move(*known);
+  return match::Opaque{std::string(name), revision, {data.begin(), data.end()}};
+}
+
+template <class Entry>
+Rule decode_as(Family family, std::span<const std::uint8_t> entry, std::string_view target) {
   Rule rule;
-  const auto header = read_as<ipt_ip>(entry);  // the entry begins with it
-  if (!header || entry.size() < sizeof(ipt_entry)) return rule;
-  decode_header(*header, rule);
-  const auto target_offset = target_offset_of(entry);
-  for_each_match(
-      entry, target_offset, [&](std::string_view name, std::uint8_t revision, std::span<const std::uint8_t> data) {
-        auto known = decode_known_match(name, revision, data);
-        rule.matches.push_back(known ? std::move(*known)
-                                     : match::Opaque{std::string(name), revision, {data.begin(), data.end()}});
-        return false;
-      });
-  rule.target = decode_target(entry.subspan(target_offset), target);
+  rule.family = family;
+  if (entry.size() < sizeof(Entry)) return rule;
+  const auto head = head_of<Entry>(entry);
+  decode_header(header_in(head), rule);
+  for_each_match<Entry>(entry, [&](std::string_view name, std::uint8_t revision, std::span<const std::uint8_t> data) {
+    rule.matches.push_back(decode_any_match(family, name, revision, data));
+    return false;
+  });
+  rule.target = decode_target(family, entry.subspan(target_offset_of<Entry>(entry)), target);
+  decode_flags(header_in(head), rule);
   return rule;
 }
 
-std::string_view comment_v4(std::span<const std::uint8_t> entry) {
+template <class Entry>
+std::string_view comment_as(std::span<const std::uint8_t> entry) {
   std::string_view text;
-  for_each_match(entry, target_offset_of(entry),
-                 [&](std::string_view name, std::uint8_t, std::span<const std::uint8_t> data) {
-                   if (name != "comment") return false;
-                   text = fixed_text(reinterpret_cast<const char*>(data.data()), data.size());
-                   return true;
-                 });
+  for_each_match<Entry>(entry, [&](std::string_view name, std::uint8_t, std::span<const std::uint8_t> data) {
+    if (name != "comment") return false;
+    text = fixed_text(reinterpret_cast<const char*>(data.data()), data.size());
+    return true;
+  });
   return text;
+}
+
+}  // namespace
+
+std::vector<std::uint8_t> encode(const Rule& rule) {
+  return rule.family == Family::v4 ? encode_as<ipt_entry>(rule) : encode_as<ip6t_entry>(rule);
+}
+
+Rule decode(Family family, std::span<const std::uint8_t> entry, std::string_view target) {
+  return family == Family::v4 ? decode_as<ipt_entry>(family, entry, target)
+                              : decode_as<ip6t_entry>(family, entry, target);
+}
+
+Match decode_match(Family family, std::string_view name, std::uint8_t revision, std::span<const std::uint8_t> data) {
+  return decode_any_match(family, name, revision, data);
+}
+
+std::string_view comment_of(Family family, std::span<const std::uint8_t> entry) {
+  return family == Family::v4 ? comment_as<ipt_entry>(entry) : comment_as<ip6t_entry>(entry);
 }
 
 }  // namespace mb::kernel

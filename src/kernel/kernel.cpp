@@ -7,19 +7,24 @@
 
 #include <cerrno>
 #include <charconv>
+#include <fstream>
 #include <system_error>
 
 #include <fmt/format.h>
 
+#include "src/kernel/announce.h"
 #include "src/kernel/conntrack.h"
 #include "src/kernel/files.h"
+#include "src/kernel/host_report.h"
 #include "src/kernel/iptables.h"
 #include "src/kernel/links.h"
 #include "src/kernel/listeners.h"
+#include "src/kernel/name_servers.h"
 #include "src/kernel/namespaces.h"
 #include "src/kernel/netlink.h"
 #include "src/kernel/observe.h"
 #include "src/kernel/sysctls.h"
+#include "src/model/sysctls.h"
 
 namespace mb::kernel {
 namespace {
@@ -34,9 +39,10 @@ bool means_gone(int error_number) {
 // Steps that take away: they roll forward, and what has gone by itself meanwhile (a namespace died) is fine.
 bool takes_away(const Step& step) {
   return std::holds_alternative<step::DeleteAddress>(step) || std::holds_alternative<step::DeleteDefaultRoute>(step) ||
-         std::holds_alternative<step::UnpinNamespace>(step) || std::holds_alternative<step::UnlinkNamespace>(step) ||
+         std::holds_alternative<step::UnpinNamespaces>(step) || std::holds_alternative<step::UnlinkNamespace>(step) ||
          std::holds_alternative<step::TakeLinksDown>(step) || std::holds_alternative<step::DeleteLinks>(step) ||
-         std::holds_alternative<step::RemoveDirectory>(step) || std::holds_alternative<step::DeleteFlows>(step);
+         std::holds_alternative<step::RemoveFile>(step) || std::holds_alternative<step::RemoveDirectory>(step) ||
+         std::holds_alternative<step::DeleteFlows>(step) || std::holds_alternative<step::StopNameServer>(step);
 }
 
 // netns/ and the standard library throw std::system_error, whose text has what was tried and the kernel's answer.
@@ -47,6 +53,13 @@ Error translated(const std::system_error& e) {
           fmt::format("{} ({})", e.what(), errno_name(error_number)),
           {},
           error_number};
+}
+
+std::string read_first_line(const char* path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
 }
 
 template <class Function>
@@ -84,20 +97,32 @@ class RealKernel final : public Kernel {
       Actual actual = Observer(config_.identity, host_, namespaces_, files_).observe(scope);
       actual.sysctls = read_sysctls(namespaces_, scope.sysctls);
       actual.rules = read_rules(scope);
-      actual.flows = find_flows(scope.flows);
+      actual.flows = find_flows(scope.flows, [this](Family family) { return local_addresses(family); });
+      actual.name_servers = running_name_servers(scope);
       return actual;
     });
   }
 
   void apply(const Step& step, bool undoing) override {
     try {
-      with_our_errors([&] { std::visit([&](const auto& s) { carry_out(s); }, step); });
+      with_our_errors([&] {
+        if (const auto* commit = std::get_if<step::CommitRules>(&step)) return iptables_.commit(*commit, undoing);
+        std::visit([&](const auto& s) { carry_out(s); }, step);
+      });
     } catch (const Error& e) {
-      if (!means_gone(e.error_number()) || !(undoing || takes_away(step))) throw;
+      const bool put_back_already = undoing && e.error_number() == EEXIST;
+      const bool gone_already = means_gone(e.error_number()) && (undoing || takes_away(step));
+      if (!put_back_already && !gone_already) throw;
     }
   }
 
   Features features() override { return {iptables_.has_match(Family::v4, "devgroup", 0), namespaces_.can_link()}; }
+
+  bool filters_bridged_frames(Family family) override {
+    const char* key =
+        family == Family::v4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
+    return find_host_sysctl(key).value_or("0") != "0";  // there is no such key while br_netfilter is not loaded
+  }
 
   std::vector<Route> routes(Family family) override {
     std::map<int, std::string> names;
@@ -114,6 +139,11 @@ class RealKernel final : public Kernel {
   }
 
   std::vector<IpAddress> local_addresses(Family family) override { return all_addresses(host_, family); }
+  std::optional<FoundLink> host_link(const InterfaceName& name) override {
+    const auto link = find_link(host_, name.str());
+    if (!link) return std::nullopt;
+    return FoundLink{link->kind == "bridge", link->up, link->group, link->mtu, addresses_of(host_, link->index)};
+  }
   std::vector<Listener> listeners(Protocol protocol) override { return find_listeners(protocol); }
   std::optional<std::string> holder_of(const Listener& listener) override { return find_holder(listener.inode); }
   PortRange ephemeral_ports() override { return parse_range(read_host_sysctl("net.ipv4.ip_local_port_range")); }
@@ -123,10 +153,48 @@ class RealKernel final : public Kernel {
       Inside inside(netns::Namespace::open(path));
       NamespaceContents contents;
       for (const auto& link : all_links(inside.route)) contents.links.push_back(link.name);
-      contents.default_route_v4 = has_default_route(inside.route, Family::v4);
-      contents.default_route_v6 = has_default_route(inside.route, Family::v6);
+      for (const Family family : {Family::v4, Family::v6}) {
+        for (const auto& route : all_routes(inside.route, family)) {
+          const bool is_default = route.destination.prefix() == 0 && route.table == RT_TABLE_MAIN;
+          if (is_default) contents.default_routes.insert(family);
+          if (is_default && !route.ours) contents.foreign_default_routes.insert(family);
+        }
+      }
       return contents;
     });
+  }
+
+  std::string machine_id() override { return read_first_line("/etc/machine-id"); }
+
+  std::uint32_t uplink_mtu() override {
+    for (const Family family : {Family::v4, Family::v6}) {
+      const auto index = default_link(host_, family);
+      if (!index || *index == 0) continue;
+      if (const auto link = find_link(host_, *index)) return link->mtu;
+    }
+    return 0;
+  }
+  bool can_serve_names() override { return config_.name_servers && config_.name_servers->available(); }
+
+  std::vector<std::string> following_uplinks() override {
+    std::vector<std::string> uplinks;
+    if (read_host_sysctl(std::string(kForwardingV6)) != "0") return uplinks;
+    std::set<int> candidates;
+    for (const auto& route : all_routes(host_, Family::v6)) {
+      const bool matters = route.advertised || (route.destination.prefix() == 0 && route.table == RT_TABLE_MAIN);
+      if (matters && route.interface != 0) candidates.insert(route.interface);
+    }
+    for (const int index : candidates) {
+      const auto link = find_link(host_, index);
+      if (link && is_following_advertisements(link->name)) uplinks.push_back(link->name);
+    }
+    return uplinks;
+  }
+
+  std::optional<std::string> ipv6_obstacle() override { return mb::kernel::ipv6_obstacle(); }
+
+  HostReport report(const ReportScope& scope) override {
+    return with_our_errors([&] { return gather_report(scope, host_, iptables_); });
   }
 
   std::uint64_t namespace_cookie() override {
@@ -137,14 +205,14 @@ class RealKernel final : public Kernel {
   // ---- the steps
 
   void carry_out(const step::PinNamespace& s) { namespaces_.pin(s.container, s.source); }
-  void carry_out(const step::UnpinNamespace& s) { namespaces_.unpin(s.container); }
+  void carry_out(const step::UnpinNamespaces& s) { namespaces_.unpin(s.containers); }
   void carry_out(const step::LinkNamespace& s) { namespaces_.link(s.container, s.link_name); }
   void carry_out(const step::UnlinkNamespace& s) { namespaces_.unlink(s.container, s.link_name); }
 
   void carry_out(const step::AddBridge& s) {
     add_bridge(host_, s.bridge);
     try {
-      refuse_router_advertisements(s.bridge.name);
+      set_accept_ra(s.bridge.name, s.bridge.accept_ra);
     } catch (...) {
       delete_links(host_, {s.bridge.name}, config_.identity);
       throw;
@@ -154,9 +222,12 @@ class RealKernel final : public Kernel {
     Inside& inside = namespaces_.inside(s.veth.container);
     add_veth(host_, inside.route, inside.handle.fd(), s.veth);
   }
-  void carry_out(const step::ChangeLink& s) { change_link(socket_of(s.link), s.link.name, s.to, place_of(s.link)); }
+  void carry_out(const step::ChangeLink& s) {
+    if (s.to.accept_ra) set_accept_ra(s.link.name, *s.to.accept_ra);
+    change_link(socket_of(s.link), s.link.name, s.to, place_of(s.link));
+  }
   void carry_out(const step::AddAddress& s) {
-    add_address(socket_of(s.link), s.link.name, s.address, place_of(s.link));
+    add_address(socket_of(s.link), s.link.name, s.address, config_.identity.address_mark(), place_of(s.link));
   }
   void carry_out(const step::DeleteAddress& s) {
     delete_address(socket_of(s.link), s.link.name, s.address, place_of(s.link));
@@ -167,33 +238,65 @@ class RealKernel final : public Kernel {
   void carry_out(const step::DeleteDefaultRoute& s) {
     delete_default_route(socket_of(s.link), s.link.name, s.gateway, place_of(s.link));
   }
+  void carry_out(const step::Announce& s) {
+    // The kernel lets nothing through a new link until its carrier state is settled, which being asked about it does.
+    find_link(host_, s.host_link.str());
+    Inside& inside = namespaces_.inside(s.link.container);
+    const auto link = find_link(inside.route, s.link.name.str());
+    if (link) announce(inside.handle, link->index, s.mac, s.addresses);
+  }
   void carry_out(const step::TakeLinksDown& s) { take_links_down(host_, s.links); }
   void carry_out(const step::DeleteLinks& s) { delete_links(host_, s.links, config_.identity); }
 
   void carry_out(const step::SetSysctl& s) { set_sysctl(namespaces_, s.key, s.to); }
-  void carry_out(const step::CommitRules& s) { iptables_.commit(s); }
+  void carry_out(const step::CommitRules& s) { iptables_.commit(s, false); }
 
   void carry_out(const step::WriteFile& s) { files_.write(s.path, s.content); }
   void carry_out(const step::MakeDirectory& s) { files_.make_directory(s.container); }
   void carry_out(const step::RemoveDirectory& s) { files_.remove_directory(s.container); }
+  void carry_out(const step::RemoveFile& s) { files_.remove(s.path); }
   void carry_out(const step::DeleteFlows& s) { delete_flows(s.flows); }
+  void carry_out(const step::StartNameServer& s) {
+    // A copy of this process that another thread was at work in would begin with its locks held for ever.
+    if (config_.spare) config_.spare->wait();
+    name_servers().start(s.network);
+  }
+  void carry_out(const step::StopNameServer& s) { name_servers().stop(s.network); }
 
   // ----
 
-  // Before the bridge comes up: a container could otherwise give the host a default route. Netlink cannot say this.
-  void refuse_router_advertisements(const InterfaceName& bridge) {
+  // Netlink shows it, and cannot change it.
+  void set_accept_ra(const InterfaceName& bridge, std::uint32_t value) {
     try {
-      set_sysctl(namespaces_, {{}, "net/ipv6/conf/" + bridge.str() + "/accept_ra"}, {"0", {}});
+      set_sysctl(namespaces_, {{}, "net/ipv6/conf/" + bridge.str() + "/accept_ra"}, {std::to_string(value), {}});
     } catch (const Error& e) {
       if (e.error_number() != ENOENT) throw;  // a kernel without IPv6
     }
   }
 
+  NameServers& name_servers() {
+    if (!config_.name_servers) throw Error(ErrorKind::failed, "name servers cannot be started here");
+    return *config_.name_servers;
+  }
+
+  std::set<Id> running_name_servers(const Scope& scope) {
+    std::set<Id> running;
+    if (!config_.name_servers) return running;
+    auto networks = scope.name_servers;
+    if (scope.everything) networks.merge(files_.name_directories());
+    for (const auto& network : networks) {
+      if (config_.name_servers->is_running(network)) running.insert(network);
+    }
+    return running;
+  }
+
   Ruleset read_rules(const Scope& scope) {
     Ruleset rules;
     for (const Family family : {Family::v4, Family::v6}) {
-      if (family == Family::v6 && !scope.ipv6) continue;
+      if (family == Family::v6 && !scope.ipv6 && !scope.everything) continue;
       for (const Table table : kTables) {
+        // Where nobody wants IPv6, looking must not bring a table into being.
+        if (family == Family::v6 && !scope.ipv6 && !Iptables::has_table({family, table})) continue;
         if (scope.settled.contains({family, table})) continue;
         TableRules ours = iptables_.read({family, table}, scope);
         if (!ours.empty()) rules.emplace(TableKey{family, table}, std::move(ours));
@@ -202,11 +305,12 @@ class RealKernel final : public Kernel {
     return rules;
   }
 
-  static bool has_default_route(Socket& socket, Family family) {
-    for (const auto& route : all_routes(socket, family)) {
-      if (route.destination.prefix() == 0 && route.table == RT_TABLE_MAIN) return true;
+  // The interface of the default route that is used first; none if there is no such route.
+  static std::optional<int> default_link(Socket& socket, Family family) {
+    for (const auto& route : all_routes(socket, family)) {  // the kernel lists lower metrics first
+      if (route.destination.prefix() == 0 && route.table == RT_TABLE_MAIN) return route.interface;
     }
-    return false;
+    return std::nullopt;
   }
 
   Socket& socket_of(const LinkRef& link) {

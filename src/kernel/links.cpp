@@ -7,12 +7,14 @@
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <memory>
 
 #include <fmt/format.h>
@@ -77,13 +79,23 @@ std::optional<IpAddress> to_address(int family, std::span<const std::uint8_t> by
 
 // ---- looking
 
-// The configuration of IPv4 on a link is an array of 32-bit numbers, the first one being number 1.
+// The configuration of a family on a link is an array of 32-bit numbers.
+std::uint32_t number_at(std::span<const std::uint8_t> values, std::size_t index) {
+  const std::size_t at = index * sizeof(std::uint32_t);
+  std::uint32_t value = 0;
+  if (values.size() >= at + sizeof value) std::memcpy(&value, values.data() + at, sizeof value);
+  return value;
+}
+
+// The first one is number 1.
 bool route_localnet_in(const Attributes& link) {
   const auto values = link.nested(IFLA_AF_SPEC).nested(AF_INET).bytes(IFLA_INET_CONF);
-  constexpr std::size_t kAt = (IPV4_DEVCONF_ROUTE_LOCALNET - 1) * sizeof(std::uint32_t);
-  std::uint32_t value = 0;
-  if (values.size() >= kAt + sizeof value) std::memcpy(&value, values.data() + kAt, sizeof value);
-  return value != 0;
+  return number_at(values, IPV4_DEVCONF_ROUTE_LOCALNET - 1) != 0;
+}
+
+// The first one is number 0. A kernel without IPv6 has none of them.
+std::uint32_t accept_ra_in(const Attributes& link) {
+  return number_at(link.nested(IFLA_AF_SPEC).nested(AF_INET6).bytes(IFLA_INET6_CONF), DEVCONF_ACCEPT_RA);
 }
 
 MacAddress mac_in(const Attributes& link) {
@@ -110,9 +122,13 @@ std::optional<Link> parse_link(const nlmsghdr& reply) {
   link.master = static_cast<int>(attributes.u32(IFLA_MASTER).value_or(0));
   link.peer_index = static_cast<int>(attributes.u32(IFLA_LINK).value_or(0));
   if (const auto nsid = attributes.u32(IFLA_LINK_NETNSID)) link.peer_nsid = static_cast<int>(*nsid);
-  link.hairpin = info.text(IFLA_INFO_SLAVE_KIND) == "bridge" &&
-                 info.nested(IFLA_INFO_SLAVE_DATA).u8(IFLA_BRPORT_MODE).value_or(0) != 0;
+  if (info.text(IFLA_INFO_SLAVE_KIND) == "bridge") {
+    const Attributes port = info.nested(IFLA_INFO_SLAVE_DATA);
+    link.hairpin = port.u8(IFLA_BRPORT_MODE).value_or(0) != 0;
+    link.isolated = port.u8(IFLA_BRPORT_ISOLATED).value_or(0) != 0;
+  }
   link.route_localnet = route_localnet_in(attributes);
+  link.accept_ra = accept_ra_in(attributes);
   return link;
 }
 
@@ -127,8 +143,8 @@ Message link_query(int index) {
 std::optional<Link> ask_for_link(Socket& socket, const Message& query, std::string_view what) {
   std::optional<Link> link;
   try {
-    socket.request(query, fmt::format("cannot look at link {}", what),
-                   [&](const nlmsghdr& reply) { link = parse_link(reply); });
+    socket.ask(query, fmt::format("cannot look at link {}", what),
+               [&](const nlmsghdr& reply) { link = parse_link(reply); });
   } catch (const Error& e) {
     if (e.error_number() != ENODEV) throw;
   }
@@ -146,6 +162,13 @@ std::optional<RouteEntry> parse_route(const nlmsghdr& reply, int family) {
                         .value_or(IpAddress::any(family == AF_INET ? Family::v4 : Family::v6));
   route.destination = Subnet::containing(base, header.rtm_dst_len);
   route.table = attributes.u32(RTA_TABLE).value_or(header.rtm_table);
+  route.ours = header.rtm_protocol == kRouteProtocol;
+  // The router itself, or a prefix on the link: those that the kernel made for as long as the router says.
+  rta_cacheinfo cache{};
+  const auto lifetime = attributes.bytes(RTA_CACHEINFO);
+  if (lifetime.size() >= sizeof cache) std::memcpy(&cache, lifetime.data(), sizeof cache);
+  route.advertised =
+      header.rtm_protocol == RTPROT_RA || (header.rtm_protocol == RTPROT_KERNEL && cache.rta_expires != 0);
   route.interface = static_cast<int>(attributes.u32(RTA_OIF).value_or(0));
   const auto hops = attributes.bytes(RTA_MULTIPATH);
   if (route.interface == 0 && hops.size() >= sizeof(rtnexthop)) {
@@ -188,12 +211,15 @@ std::optional<InterfaceAddress> parse_address(const nlmsghdr& reply) {
   return InterfaceAddress{*address, header.ifa_prefixlen};
 }
 
+bool is_marked(const nlmsghdr& reply, std::uint8_t mark) {
+  return Attributes(reply, sizeof(ifaddrmsg)).u8(IFA_PROTO) == mark;
+}
+
 // ---- changing
 
 int index_of(Socket& socket, const InterfaceName& name, std::string_view attempt) {
-  const auto link = find_link(socket, name.str());
-  if (!link) throw netlink_failure(attempt, ENODEV, fmt::format("there is no link '{}'", name.str()));
-  return link->index;
+  if (const auto index = socket.link_index(name.str())) return *index;
+  throw netlink_failure(attempt, ENODEV, fmt::format("there is no link '{}'", name.str()));
 }
 
 Message new_link(const InterfaceName& name, int flags, bool up) {
@@ -215,9 +241,19 @@ Message link_change(const InterfaceName& name, std::optional<bool> up) {
   return message;
 }
 
+// A bridge that was given no MAC takes the lowest of its ports', and one of somebody else must not get another because of us:
+// as high as there are, and never the container's own.
+MacAddress host_end_of(const MacAddress& container) {
+  auto bytes = container.bytes();
+  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(~byte);
+  bytes[0] = 0xfe;
+  return MacAddress(bytes);
+}
+
 NlLink veth_pair(const VethState& veth, int bridge, int namespace_fd) {
   auto host = made<NlLink>(rtnl_link_veth_alloc());
   rtnl_link_set_name(host.get(), veth.host.str().c_str());
+  rtnl_link_set_addr(host.get(), to_nl(host_end_of(veth.mac)).get());
   rtnl_link_set_group(host.get(), veth.group);
   if (bridge != 0) rtnl_link_set_master(host.get(), bridge);
   if (veth.up) rtnl_link_set_flags(host.get(), IFF_UP);
@@ -274,10 +310,14 @@ void put_ipv4_option(Message& message, int option, std::uint32_t value) {
   });
 }
 
-void put_hairpin(Message& message, bool on) {
+// libnl has no words for `isolated`.
+void put_port_options(Message& message, const step::LinkChange& to) {
   message.nest(IFLA_LINKINFO, [&] {
     message.put(IFLA_INFO_SLAVE_KIND, "bridge");
-    message.nest(IFLA_INFO_SLAVE_DATA, [&] { message.put_u8(IFLA_BRPORT_MODE, on ? 1 : 0); });
+    message.nest(IFLA_INFO_SLAVE_DATA, [&] {
+      if (to.hairpin) message.put_u8(IFLA_BRPORT_MODE, *to.hairpin ? 1 : 0);
+      if (to.isolated) message.put_u8(IFLA_BRPORT_ISOLATED, *to.isolated ? 1 : 0);
+    });
   });
 }
 
@@ -377,17 +417,37 @@ std::map<InterfaceName, Link> find_links(Socket& socket, const std::set<Interfac
   return found;
 }
 
-std::vector<InterfaceAddress> addresses_of(Socket& socket, int index) {
+namespace {
+
+std::vector<InterfaceAddress> addresses_where(Socket& socket, int index,
+                                              const std::function<bool(const nlmsghdr&)>& test) {
   ifaddrmsg header{};
   header.ifa_index = static_cast<std::uint32_t>(index);
   const Message query(RTM_GETADDR, 0, header);
   return socket.collect<InterfaceAddress>(
-      query, "cannot list addresses", [index](const nlmsghdr& reply) -> std::optional<InterfaceAddress> {
+      query, "cannot list addresses", [&](const nlmsghdr& reply) -> std::optional<InterfaceAddress> {
         const bool asked_for = header_of<ifaddrmsg>(reply).ifa_index == static_cast<std::uint32_t>(index);
-        auto found = asked_for ? parse_address(reply) : std::nullopt;
-        if (found && found->address.family() == Family::v6 && found->address.is_link_local()) found.reset();
-        return found;
+        return asked_for && test(reply) ? parse_address(reply) : std::nullopt;
       });
+}
+
+}  // namespace
+
+std::vector<InterfaceAddress> addresses_of(Socket& socket, int index) {
+  return addresses_where(socket, index, [](const nlmsghdr&) { return true; });
+}
+
+std::vector<InterfaceAddress> marked_addresses_of(Socket& socket, int index, std::uint8_t mark) {
+  return addresses_where(socket, index, [mark](const nlmsghdr& reply) { return is_marked(reply, mark); });
+}
+
+std::set<int> links_with_marked_addresses(Socket& socket, std::uint8_t mark) {
+  const auto found =
+      socket.collect<int>(Message(RTM_GETADDR, 0, ifaddrmsg{}), "cannot list addresses", [mark](const nlmsghdr& reply) {
+        return is_marked(reply, mark) ? std::optional(static_cast<int>(header_of<ifaddrmsg>(reply).ifa_index))
+                                      : std::nullopt;
+      });
+  return {found.begin(), found.end()};
 }
 
 std::vector<IpAddress> gateways_of(Socket& socket, int index) {
@@ -419,7 +479,7 @@ std::optional<int> namespace_number(Socket& socket, int namespace_fd) {
   Message query(RTM_GETNSID, 0, rtgenmsg{});
   query.put_u32(NETNSA_FD, static_cast<std::uint32_t>(namespace_fd));
   std::optional<int> number;
-  socket.request(query, "cannot ask for the number of a namespace", [&](const nlmsghdr& reply) {
+  socket.ask(query, "cannot ask for the number of a namespace", [&](const nlmsghdr& reply) {
     const auto found = Attributes(reply, sizeof(rtgenmsg)).u32(NETNSA_NSID);
     if (found && static_cast<int>(*found) >= 0) number = static_cast<int>(*found);
   });
@@ -436,6 +496,7 @@ void add_bridge(Socket& socket, const BridgeState& bridge) {
     message.nest(IFLA_INFO_DATA, [&] { message.put_u8(IFLA_BR_MCAST_SNOOPING, 0); });
   });
   socket.request(message, fmt::format("cannot add bridge '{}'", bridge.name.str()));
+  keep_free_of_addresses(socket, bridge.name);
   if (bridge.mtu == 0) return;
   // A bridge takes the MTU of its smallest port, and 1500 when the last one leaves, unless somebody has changed it.
   // One given with the new link does not count as changed (br_mtu_auto_adjust in net/bridge/br_if.c).
@@ -470,21 +531,25 @@ void change_link(Socket& socket, const InterfaceName& link, const step::LinkChan
     message.put_u32(IFLA_MASTER, static_cast<std::uint32_t>(master));
   }
   // The kernel looks at a port's options before it looks at the new master, so with a new one they take a second message.
-  if (to.hairpin && !to.master) put_hairpin(message, *to.hairpin);
+  const bool has_port_options = to.hairpin || to.isolated;
+  if (has_port_options && !to.master) put_port_options(message, to);
   socket.request(message, attempt);
-  if (to.hairpin && to.master) {
+  if (has_port_options && to.master) {
     Message port = link_change(link, std::nullopt);
-    put_hairpin(port, *to.hairpin);
+    put_port_options(port, to);
     socket.request(port, attempt);
   }
 }
 
-void add_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address, std::string_view where) {
+void add_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address, std::uint8_t mark,
+                 std::string_view where) {
   const auto attempt = fmt::format("cannot add address '{}' to '{}'{}", address.str(), link.str(), where);
   const auto wanted = link_address(index_of(socket, link, attempt), address);
   nl_msg* message = nullptr;
   const int result = rtnl_addr_build_add_request(wanted.get(), NLM_F_CREATE | NLM_F_EXCL, &message);
-  socket.request(built(result, message, attempt), attempt);
+  Message request = built(result, message, attempt);
+  request.put_u8(IFA_PROTO, mark);
+  socket.request(request, attempt);
 }
 
 void delete_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address,

@@ -33,7 +33,9 @@ struct Link {
   int peer_index = 0;            // of a veth: the other end, in the namespace peer_nsid
   std::optional<int> peer_nsid;  // none: the same namespace
   bool hairpin = false;
+  bool isolated = false;
   bool route_localnet = false;
+  std::uint32_t accept_ra = 0;
 };
 
 // ---- looking
@@ -45,8 +47,12 @@ std::vector<Link> all_links(Socket& socket);
 // Those that there are. Unlike the above this may leave a carrier state as it is.
 std::map<InterfaceName, Link> find_links(Socket& socket, const std::set<InterfaceName>& names);
 
-// Addresses of a link without those that IPv6 gives by itself (fe80::/10).
+// Addresses of a link, of both families.
 std::vector<InterfaceAddress> addresses_of(Socket& socket, int index);
+// Those of them that we have added (Identity::address_mark; Linux 5.18).
+std::vector<InterfaceAddress> marked_addresses_of(Socket& socket, int index, std::uint8_t mark);
+// The links that have such an address.
+std::set<int> links_with_marked_addresses(Socket& socket, std::uint8_t mark);
 // Gateways of the default routes through a link that carry our protocol number.
 std::vector<IpAddress> gateways_of(Socket& socket, int index);
 
@@ -54,6 +60,8 @@ struct RouteEntry {
   Subnet destination;
   int interface = 0;  // 0: none
   std::uint32_t table = 0;
+  bool advertised = false;  // a router advertisement brought it
+  bool ours = false;        // it carries our protocol number
 };
 // The routes of all tables.
 std::vector<RouteEntry> all_routes(Socket& socket, Family family);
@@ -69,7 +77,7 @@ void add_bridge(Socket& socket, const BridgeState& bridge);
 void add_veth(Socket& host, Socket& inside, int namespace_fd, const VethState& veth);
 // `where` follows the link's name in an error: " in namespace '3fa2…'", or nothing.
 void change_link(Socket& socket, const InterfaceName& link, const step::LinkChange& to, std::string_view where = {});
-void add_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address,
+void add_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address, std::uint8_t mark,
                  std::string_view where = {});
 void delete_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address,
                     std::string_view where = {});

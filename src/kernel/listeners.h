@@ -13,6 +13,7 @@
 namespace mb::kernel {
 
 // TCP and SCTP sockets that listen, UDP sockets that are bound and not connected, in the calling thread's namespace.
+// Those that only hold a published port for its container (src/model/host_ports.h) are left out.
 // An IPv6 socket on :: that also takes IPv4 counts once more as one on 0.0.0.0. A protocol the kernel lacks has none.
 std::vector<Listener> find_listeners(Protocol protocol);
 

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <optional>
 
 #include <fmt/format.h>
 
@@ -30,19 +29,22 @@ constexpr std::string_view kLinkPrefix = "mb-";
 Inside::Inside(netns::Namespace opened)
     : handle(std::move(opened)), route(netns::run_in(handle, [] { return Socket(NETLINK_ROUTE); })) {}
 
-Inside Inside::make() {
-  std::optional<Socket> socket;
-  auto made = netns::Namespace::create([&socket] {
-    socket.emplace(NETLINK_ROUTE);
-    // Every new namespace gets it; done here, nobody waits for it. The step that asks for it finds it done.
-    step::LinkChange up;
-    up.up = true;
-    change_link(*socket, InterfaceName::parse("lo"), up);
-  });
-  return {std::move(made), std::move(*socket)};
+SpareNamespace::SpareNamespace()
+    : space_([this] {
+        socket_.emplace(NETLINK_ROUTE);
+        // Every new namespace gets it; done here, nobody waits for it. The step that asks for it finds it done.
+        step::LinkChange up;
+        up.up = true;
+        change_link(*socket_, InterfaceName::parse("lo"), up);
+      }) {}
+
+Inside SpareNamespace::take() {
+  taken_ = true;
+  auto made = space_.take();
+  return {std::move(made), std::move(*socket_)};
 }
 
-std::shared_ptr<SpareNamespace> begin_namespace(Worker& worker) { return std::make_shared<SpareNamespace>(worker); }
+std::shared_ptr<SpareNamespace> begin_namespace() { return std::make_shared<SpareNamespace>(); }
 
 Namespaces::Namespaces(std::string state_dir, std::string link_dir, std::shared_ptr<SpareNamespace> spare)
     : state_dir_(std::move(state_dir)), link_dir_(std::move(link_dir)), spare_(std::move(spare)) {}
@@ -54,21 +56,24 @@ bool Namespaces::is_pinned(const Id& container) const { return netns::is_pinned(
 std::vector<Id> Namespaces::pins() const {
   std::vector<Id> found;
   std::error_code absent;
-  for (const auto& entry : fs::directory_iterator(pins_dir(), absent)) found.push_back(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(pins_dir(), absent)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with('.')) found.push_back(name);
+  }
   return found;
 }
 
 Inside Namespaces::made_or_opened(const std::string& source) {
   if (!source.empty()) return Inside(netns::Namespace::open(source));
-  return spare_ && spare_->is_there() ? spare_->take() : Inside::make();
+  return spare_ && spare_->is_there() ? spare_->take() : SpareNamespace().take();
 }
 
 void Namespaces::pin(const Id& container, const std::string& source) {
   open_.erase(container);
-  auto made = made_or_opened(source);
   netns::prepare_pin_directory(pins_dir());
   // An empty file may have been left by a process that was killed between making it and mounting on it.
   if (!is_pinned(container)) netns::unpin(pin_path(container));
+  auto made = made_or_opened(source);
   netns::pin(made.handle, pin_path(container));
   // The steps that follow want to go inside, and it is open already.
   try {
@@ -79,9 +84,9 @@ void Namespaces::pin(const Id& container, const std::string& source) {
   }
 }
 
-void Namespaces::unpin(const Id& container) {
-  open_.erase(container);  // our own descriptors would keep it alive
-  netns::unpin(pin_path(container));
+void Namespaces::unpin(const std::vector<Id>& containers) {
+  for (const auto& container : containers) open_.erase(container);  // our own descriptors would keep it alive
+  netns::unpin(pins_dir(), containers);
 }
 
 Id Namespaces::linked_container(const std::string& path) const {
@@ -140,7 +145,8 @@ bool Namespaces::can_link() const {
   fs::path place = link_dir_;
   std::error_code ignored;
   while (!fs::exists(place, ignored) && place.has_relative_path()) place = place.parent_path();
-  return fs::is_directory(place, ignored) && ::access(place.c_str(), W_OK | X_OK) == 0;
+  // With the slash only a directory will do.
+  return ::access((place / "").c_str(), W_OK | X_OK) == 0;
 }
 
 Inside& Namespaces::inside(const Id& container) {

@@ -8,12 +8,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "netns/namespace.h"
 #include "src/kernel/netlink.h"
-#include "src/kernel/worker.h"
 #include "src/model/kernel_state.h"
 
 namespace mb::kernel {
@@ -24,24 +24,24 @@ struct Inside {
   Socket route;
 
   explicit Inside(netns::Namespace opened);
-  // A new namespace.
-  static Inside make();
-
- private:
   Inside(netns::Namespace made, Socket socket) : handle(std::move(made)), route(std::move(socket)) {}
 };
 
-// A new namespace that a worker makes. One that is not taken is gone without a trace.
+// A new namespace with lo up, made while its owner goes on. One that is not taken is gone without a trace.
 class SpareNamespace {
  public:
-  explicit SpareNamespace(Worker& worker) : made_(worker.give(Inside::make)) {}
+  SpareNamespace();
 
+  bool is_there() const { return !taken_; }
+  // Until no other thread is at work any more.
+  void wait() noexcept { space_.wait(); }
   // Waits for it; throws what making it threw. Only once.
-  Inside take() { return made_.get(); }
-  bool is_there() const { return made_.is_there(); }
+  Inside take();
 
  private:
-  Pending<Inside> made_;
+  bool taken_ = false;
+  std::optional<Socket> socket_;
+  netns::NamespaceToCome space_;
 };
 
 class Namespaces {
@@ -56,7 +56,7 @@ class Namespaces {
 
   // `source` empty: a new namespace.
   void pin(const Id& container, const std::string& source);
-  void unpin(const Id& container);
+  void unpin(const std::vector<Id>& containers);
 
   void link(const Id& container, const std::string& name);
   void unlink(const Id& container, const std::string& name);

@@ -1,50 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "src/kernel/netlink.h"
 
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <exception>
 
 #include <fmt/format.h>
+#include <netlink/attr.h>
 #include <netlink/msg.h>
-#include <netlink/netlink.h>
-#include <netlink/socket.h>
 
 namespace mb::kernel {
 namespace {
 
 constexpr int kAttributeHeader = NLA_HDRLEN;
 constexpr std::size_t kReceiveBytes = 32768;  // the kernel fills a dump's messages up to this size
-constexpr int kSocketBuffer = 1 << 20;
-constexpr std::size_t kInFlight = 64;  // acknowledgements that surely fit the socket's buffer
+constexpr std::size_t kTogether = 64;         // messages that surely fit a socket's buffer, and so do their errors
 constexpr int kDumpAttempts = 50;
-
-// What the callbacks below record about the requests that are under way. They are called from C and so must not
-// throw: the caller of nl_recvmsgs does.
-struct Exchange {
-  std::uint32_t first = 0;  // sequence numbers
-  std::uint32_t last = 0;
-  std::size_t unanswered = 0;
-  const Socket::OnReply* on_reply = nullptr;
-  int tolerated = 0;
-  int error_number = 0;  // of the first failure
-  std::string sentence;
-  std::exception_ptr thrown;  // by on_reply
-
-  bool concerns(const nlmsghdr& header) const { return header.nlmsg_seq - first <= last - first; }
-
-  // Notes the end of one answer and says whether to read on. Left alone, libnl would wait for more after a reply that is
-  // flagged as a part of several without being one (the statistics of connection tracking are).
-  int answered() { return --unanswered == 0 ? NL_STOP : NL_OK; }
-
-  void fail(int error, std::string words) {
-    if (error_number != 0 || error == tolerated) return;
-    error_number = error;
-    sentence = std::move(words);
-  }
-};
 
 // The kernel's sentence in the attributes that begin `skip` bytes into the payload.
 std::string extended_ack(const nlmsghdr& header, std::size_t skip) {
@@ -54,86 +30,82 @@ std::string extended_ack(const nlmsghdr& header, std::size_t skip) {
   return words;
 }
 
-int on_valid(nl_msg* message, void* argument) noexcept {
-  auto& exchange = *static_cast<Exchange*>(argument);
-  const nlmsghdr& header = *nlmsg_hdr(message);
-  if (!exchange.concerns(header) || exchange.on_reply == nullptr || !*exchange.on_reply || exchange.thrown)
-    return NL_OK;
-  try {
-    (*exchange.on_reply)(header);
-  } catch (...) {
-    exchange.thrown = std::current_exception();
+// The requests that are under way. The kernel answers in their order, so the answer to the last one is the end.
+struct Exchange {
+  Exchange(std::span<const Message> messages, const Socket::OnReply& listener)
+      : first(nlmsg_hdr(messages.front().get())->nlmsg_seq),
+        last(nlmsg_hdr(messages.back().get())->nlmsg_seq),
+        on_reply(listener) {}
+
+  std::uint32_t first;  // sequence numbers
+  std::uint32_t last;
+  const Socket::OnReply& on_reply;
+  bool ends_with_reply = false;  // else with an acknowledgement, or with the end of a dump
+  int tolerated = 0;
+  bool ended = false;
+  bool consistent = true;  // a dump that was interrupted by a change is not
+  int error_number = 0;    // of the first failure
+  std::string sentence;
+
+  void take(const nlmsghdr& header) {
+    if (header.nlmsg_seq - first > last - first) return;  // of an exchange that was given up
+    if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) consistent = false;
+    if (header.nlmsg_type == NLMSG_ERROR || header.nlmsg_type == NLMSG_DONE) {
+      note_result(header, header.nlmsg_type == NLMSG_ERROR ? sizeof(nlmsgerr) : sizeof(int));
+    } else {
+      if (on_reply) on_reply(header);
+      if (!ends_with_reply) return;
+    }
+    ended = ended || header.nlmsg_seq == last;
   }
-  return NL_OK;
-}
 
-int on_ack(nl_msg* message, void* argument) noexcept {
-  auto& exchange = *static_cast<Exchange*>(argument);
-  return exchange.concerns(*nlmsg_hdr(message)) ? exchange.answered() : NL_OK;
-}
-
-// A dump's last message carries the error that ended it early, if any.
-int on_finish(nl_msg* message, void* argument) noexcept {
-  auto& exchange = *static_cast<Exchange*>(argument);
-  const nlmsghdr& header = *nlmsg_hdr(message);
-  if (!exchange.concerns(header)) return NL_OK;
-  int result = 0;
-  if (header.nlmsg_len >= NLMSG_LENGTH(sizeof result)) std::memcpy(&result, nlmsg_data(&header), sizeof result);
-  if (result < 0) exchange.fail(-result, extended_ack(header, sizeof result));
-  return exchange.answered();
-}
-
-int on_error(sockaddr_nl* /*from*/, nlmsgerr* error, void* argument) noexcept {
-  auto& exchange = *static_cast<Exchange*>(argument);
-  // libnl hands out the payload only; the header with the flags stands right before it.
-  const auto& header = *reinterpret_cast<const nlmsghdr*>(reinterpret_cast<const char*>(error) - NLMSG_HDRLEN);
-  if (!exchange.concerns(header)) return NL_SKIP;
-  exchange.fail(-error->error, extended_ack(header, sizeof *error));
-  return exchange.answered() == NL_STOP ? NL_STOP : NL_SKIP;
-}
-
-struct FreeCallbacks {
-  void operator()(nl_cb* callbacks) const noexcept { nl_cb_put(callbacks); }
+ private:
+  // Both kinds begin with a number that is negative when something failed. A dump's last message says what ended it.
+  void note_result(const nlmsghdr& header, std::size_t size) {
+    int result = 0;
+    if (header.nlmsg_len >= NLMSG_LENGTH(sizeof result)) std::memcpy(&result, nlmsg_data(&header), sizeof result);
+    if (result >= 0 || error_number != 0 || -result == tolerated) return;
+    error_number = -result;
+    sentence = extended_ack(header, size);
+  }
 };
-using Callbacks = std::unique_ptr<nl_cb, FreeCallbacks>;
 
-Callbacks callbacks_for(Exchange& exchange) {
-  Callbacks callbacks(nl_cb_alloc(NL_CB_DEFAULT));
-  if (!callbacks) throw std::bad_alloc();
-  nl_cb_set(
-      callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, [](nl_msg*, void*) { return static_cast<int>(NL_OK); }, nullptr);
-  nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_valid, &exchange);
-  nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, &exchange);
-  nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_finish, &exchange);
-  nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &exchange);
-  return callbacks;
-}
-
-std::uint32_t send(nl_sock* socket, const Message& message, std::string_view attempt) {
-  // nl_complete_msg fills in a sequence number only where there is none: a message may be sent twice.
-  nlmsg_hdr(message.get())->nlmsg_seq = NL_AUTO_SEQ;
-  if (const int sent = nl_send_auto(socket, message.get()); sent < 0) {
-    throw system_failure(attempt, errno != 0 ? errno : EIO);
-  }
-  return nlmsg_hdr(message.get())->nlmsg_seq;
-}
-
-// Returns whether the answer is consistent (a dump that was interrupted by a change is not).
-bool await(nl_sock* socket, Exchange& exchange, std::string_view attempt) {
-  const Callbacks callbacks = callbacks_for(exchange);
-  bool consistent = true;
-  while (exchange.unanswered > 0) {
-    errno = 0;
-    const int result = nl_recvmsgs(socket, callbacks.get());
-    if (result == -NLE_DUMP_INTR) {
-      consistent = false;
-    } else if (result < 0 && exchange.unanswered > 0) {
-      throw system_failure(fmt::format("{}: no answer from the kernel", attempt), errno != 0 ? errno : EIO);
+// Reads until the exchange has ended. What `on_reply` throws goes through: what is left unread then is passed over later.
+void await(int fd, Exchange& exchange, std::string_view attempt) {
+  alignas(nlmsghdr) std::array<char, kReceiveBytes> buffer;
+  while (!exchange.ended) {
+    const ssize_t got = ::recv(fd, buffer.data(), buffer.size(), MSG_TRUNC);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0 || static_cast<std::size_t>(got) > buffer.size()) {
+      throw system_failure(fmt::format("{}: no answer from the kernel", attempt), got < 0 ? errno : EIO);
+    }
+    int left = static_cast<int>(got);
+    for (auto* header = reinterpret_cast<nlmsghdr*>(buffer.data()); nlmsg_ok(header, left) != 0;
+         header = nlmsg_next(header, &left)) {
+      exchange.take(*header);
     }
   }
-  if (exchange.thrown) std::rethrow_exception(exchange.thrown);
   if (exchange.error_number != 0) throw netlink_failure(attempt, exchange.error_number, exchange.sentence);
-  return consistent;
+}
+
+// All in one call. The kernel has carried them out when it returns.
+void send_together(int fd, std::span<const Message> messages, std::string_view attempt) {
+  std::array<iovec, kTogether> parts{};
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    auto* header = nlmsg_hdr(messages[i].get());
+    parts.at(i) = {header, header->nlmsg_len};
+  }
+  msghdr head{};
+  head.msg_iov = parts.data();
+  head.msg_iovlen = messages.size();
+  if (::sendmsg(fd, &head, 0) < 0) throw system_failure(attempt, errno);
+}
+
+// None at the end, or where what follows is no attribute.
+const nlattr* first_of(std::span<const std::uint8_t> bytes) {
+  if (bytes.size() < kAttributeHeader) return nullptr;
+  const auto* found = reinterpret_cast<const nlattr*>(bytes.data());
+  return found->nla_len < kAttributeHeader || found->nla_len > bytes.size() ? nullptr : found;
 }
 
 void switch_on(int fd, int option) {
@@ -187,13 +159,19 @@ Attributes::Attributes(const nlattr* nested) {
 
 const nlattr* Attributes::operator[](int attribute) const {
   auto rest = data_;
-  while (rest.size() >= kAttributeHeader) {
-    const auto* found = reinterpret_cast<const nlattr*>(rest.data());
-    if (found->nla_len < kAttributeHeader || found->nla_len > rest.size()) return nullptr;
+  while (const auto* found = first_of(rest)) {
     if ((found->nla_type & NLA_TYPE_MASK) == attribute) return found;
     rest = rest.subspan(std::min<std::size_t>(NLA_ALIGN(found->nla_len), rest.size()));
   }
   return nullptr;
+}
+
+void Attributes::each(const std::function<void(int, const nlattr*)>& visit) const {
+  auto rest = data_;
+  while (const auto* found = first_of(rest)) {
+    visit(found->nla_type & NLA_TYPE_MASK, found);
+    rest = rest.subspan(std::min<std::size_t>(NLA_ALIGN(found->nla_len), rest.size()));
+  }
 }
 
 std::span<const std::uint8_t> Attributes::bytes(int attribute) const { return nested(attribute).data_; }
@@ -222,66 +200,85 @@ const void* header_of(const nlmsghdr& reply, std::size_t size) {
   return reinterpret_cast<const char*>(&reply) + NLMSG_HDRLEN;
 }
 
-void Socket::Free::operator()(nl_sock* socket) const noexcept { nl_socket_free(socket); }
+Socket::Socket(int protocol) : fd_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)) {
+  if (!fd_) throw system_failure("cannot open a netlink socket", errno);
+  switch_on(fd_.get(), NETLINK_EXT_ACK);
+  switch_on(fd_.get(), NETLINK_CAP_ACK);
+  switch_on(fd_.get(), NETLINK_GET_STRICT_CHK);
+}
 
-Socket::Socket(int protocol) : socket_(nl_socket_alloc()) {
-  if (!socket_) throw std::bad_alloc();
-  // Let the kernel choose the port number: libnl's own choice has room for 1024 sockets in a process.
-  nl_socket_set_local_port(socket_.get(), 0);
-  errno = 0;
-  if (nl_connect(socket_.get(), protocol) < 0) {
-    throw system_failure("cannot open a netlink socket", errno != 0 ? errno : EIO);
+void Socket::send(std::span<const Message> messages, int flags, std::string_view attempt) {
+  for (const auto& message : messages) {
+    auto* header = nlmsg_hdr(message.get());
+    header->nlmsg_seq = ++sequence_;
+    header->nlmsg_flags |= NLM_F_REQUEST;
   }
-  nl_socket_set_buffer_size(socket_.get(), kSocketBuffer, kSocketBuffer);  // less is given where less is allowed
-  nl_socket_set_msg_buf_size(socket_.get(), kReceiveBytes);
-  const int fd = nl_socket_get_fd(socket_.get());
-  switch_on(fd, NETLINK_EXT_ACK);
-  switch_on(fd, NETLINK_CAP_ACK);
-  switch_on(fd, NETLINK_GET_STRICT_CHK);
+  nlmsg_hdr(messages.back().get())->nlmsg_flags |= static_cast<std::uint16_t>(flags);
+  send_together(fd_.get(), messages, attempt);
 }
 
 void Socket::request(const Message& message, std::string_view attempt, const OnReply& on_reply) {
-  Exchange exchange;
-  exchange.on_reply = &on_reply;
-  exchange.first = exchange.last = send(socket_.get(), message, attempt);
-  exchange.unanswered = 1;
-  await(socket_.get(), exchange, attempt);
+  const std::span<const Message> one(&message, 1);
+  send(one, NLM_F_ACK, attempt);
+  Exchange exchange(one, on_reply);
+  await(fd_.get(), exchange, attempt);
+}
+
+void Socket::ask(const Message& message, std::string_view attempt, const OnReply& on_reply) {
+  const std::span<const Message> one(&message, 1);
+  send(one, 0, attempt);
+  Exchange exchange(one, on_reply);
+  exchange.ends_with_reply = true;
+  await(fd_.get(), exchange, attempt);
 }
 
 void Socket::dump(const Message& message, std::string_view attempt, const std::function<void()>& restart,
                   const OnReply& on_reply) {
-  nlmsg_hdr(message.get())->nlmsg_flags |= NLM_F_DUMP;
+  const std::span<const Message> one(&message, 1);
   for (int i = 0; i < kDumpAttempts; ++i) {
     restart();
-    Exchange exchange;
-    exchange.on_reply = &on_reply;
-    exchange.first = exchange.last = send(socket_.get(), message, attempt);
-    exchange.unanswered = 1;
-    if (await(socket_.get(), exchange, attempt)) return;
+    send(one, NLM_F_DUMP, attempt);
+    Exchange exchange(one, on_reply);
+    await(fd_.get(), exchange, attempt);
+    if (exchange.consistent) return;
   }
   throw Error(ErrorKind::failed, fmt::format("{}: it changed faster than it could be read", attempt), "try again",
               EAGAIN);
 }
 
-void Socket::request_all(const std::vector<Message>& messages, std::string_view attempt, int tolerated) {
-  Exchange exchange;
-  exchange.tolerated = tolerated;
+void Socket::request_all(std::span<const Message> messages, std::string_view attempt, int tolerated) {
+  const OnReply none;
   std::optional<Error> first;
-  for (std::size_t begin = 0; begin < messages.size(); begin += kInFlight) {
-    const std::size_t end = std::min(messages.size(), begin + kInFlight);
-    for (std::size_t i = begin; i < end; ++i) {
-      const auto sequence = send(socket_.get(), messages[i], attempt);
-      if (i == begin) exchange.first = sequence;
-      exchange.last = sequence;
-    }
-    exchange.unanswered = end - begin;
+  for (; !messages.empty(); messages = messages.subspan(std::min(messages.size(), kTogether))) {
+    const auto some = messages.first(std::min(messages.size(), kTogether));
+    send(some, NLM_F_ACK, attempt);
+    Exchange exchange(some, none);
+    exchange.tolerated = tolerated;
     try {
-      await(socket_.get(), exchange, attempt);
+      await(fd_.get(), exchange, attempt);
     } catch (const Error& e) {
       if (!first) first = e;
     }
   }
   if (first) throw *first;
+}
+
+bool Socket::ask_for_link(unsigned long question, std::string_view name, ifreq& answer) const {
+  if (name.size() >= sizeof answer.ifr_name) return false;
+  std::copy(name.begin(), name.end(), answer.ifr_name);
+  if (::ioctl(fd_.get(), question, &answer) == 0) return true;
+  if (errno == ENODEV) return false;
+  throw system_failure(fmt::format("cannot look for link '{}'", name), errno);
+}
+
+std::optional<int> Socket::link_index(std::string_view name) const {
+  ifreq answer{};
+  return ask_for_link(SIOCGIFINDEX, name, answer) ? std::optional(answer.ifr_ifindex) : std::nullopt;
+}
+
+bool Socket::is_link_up(std::string_view name) const {
+  ifreq answer{};
+  return ask_for_link(SIOCGIFFLAGS, name, answer) && (answer.ifr_flags & IFF_UP) != 0;
 }
 
 Error netlink_failure(std::string_view attempt, int error_number, std::string_view sentence) {

@@ -10,6 +10,11 @@ bool is_ours(const Link& link, const Identity& identity) {
   return link.group == identity.group || link.group == identity.trash;
 }
 
+// A bridge of somebody else to which we have added an address.
+bool is_adopted(const Link& link, const std::set<int>& marked) {
+  return link.kind == "bridge" && !is_minibridge_group(link.group) && marked.contains(link.index);
+}
+
 // The kernel takes names that we do not (bytes beyond ASCII, '%'). Links of ours have none of them; what was renamed
 // inside a container shows as no name at all.
 InterfaceName name_or_none(const std::string& text) {
@@ -34,19 +39,26 @@ Actual Observer::observe(const Scope& asked_for) && {
   for (const auto& name : scope.bridges) observe_bridge(name);
   for (const auto& [name, container] : scope.veths) observe_veth(scope, name, container);
   for (const auto& container : scope.directories) observe_directory(scope, container);
+  for (const auto& path : scope.files) {
+    if (auto content = files_.read(path)) actual_.files.emplace(path, std::move(*content));
+  }
   return std::move(actual_);
 }
 
 Scope Observer::widened(const Scope& scope) {
   Scope all = scope;
   if (!scope.everything) return all;
+  const auto marked = links_with_marked_addresses(host_, identity_.address_mark());
   for (const auto& link : all_links(host_)) {
     const InterfaceName name = name_or_none(link.name);
-    if (!is_ours(link, identity_) || name.str().empty()) continue;
+    if (name.str().empty()) continue;
+    if (is_adopted(link, marked)) all.bridges.insert(name);
+    if (!is_ours(link, identity_)) continue;
     if (link.kind == "bridge") all.bridges.insert(name);
     if (link.kind == "veth") all.veths.emplace(name, Id());
   }
   all.directories.merge(files_.directories());
+  all.files.merge(files_.name_files());
   return all;
 }
 
@@ -61,8 +73,11 @@ void Observer::observe_bridge(const InterfaceName& name) {
   bridge.mtu = link->mtu;
   bridge.up = link->up;
   bridge.route_localnet = link->route_localnet;
+  bridge.accept_ra = link->accept_ra;
   bridge.alias = link->alias;
   bridge.addresses = addresses_of(host_, link->index);
+  if (!is_minibridge_group(link->group))
+    bridge.marked = marked_addresses_of(host_, link->index, identity_.address_mark());
   bridge_names_.emplace(link->index, name);
   actual_.bridges.emplace(name, std::move(bridge));
 }
@@ -83,6 +98,7 @@ void Observer::observe_veth(const Scope& scope, const InterfaceName& name, Id co
   veth.bridge = bridge_name(link->master);
   veth.up = link->up;
   veth.hairpin = link->hairpin;
+  veth.isolated = link->isolated;
   veth.alias = link->alias;
   veth.peer_up = false;
   if (container.empty() && link->peer_nsid) container = container_by_number(*link->peer_nsid);
@@ -111,8 +127,7 @@ void Observer::observe_namespace(const Scope& scope, const Id& container, const 
   NamespaceState state;
   state.container = container;
   if (!scope.going.contains(container)) {
-    const auto lo = find_link(namespaces_.inside(container).route, "lo");
-    state.loopback_up = lo && lo->up;
+    state.loopback_up = namespaces_.inside(container).route.is_link_up("lo");
   }
   if (!link_name.empty() && namespaces_.is_linked(container, link_name)) state.link_name = link_name;
   actual_.namespaces.emplace(container, std::move(state));
@@ -125,9 +140,9 @@ void Observer::observe_leftovers(const Scope& scope) {
     if (!scope.namespaces.contains(container)) actual_.namespaces[container].container = container;
   }
   for (const auto& [container, name] : namespaces_.links()) {
-    const auto known = actual_.namespaces.find(container);
-    if (known == actual_.namespaces.end() && scope.namespaces.contains(container)) continue;
-    auto& state = actual_.namespaces[container];
+    const auto [known, only_a_name] = actual_.namespaces.try_emplace(container);
+    auto& state = known->second;
+    if (only_a_name) state.pinned = false;
     state.container = container;
     const auto wanted = scope.namespaces.find(container);
     if (state.link_name.empty() || (wanted != scope.namespaces.end() && name != wanted->second)) state.link_name = name;
@@ -137,7 +152,7 @@ void Observer::observe_leftovers(const Scope& scope) {
 void Observer::observe_directory(const Scope& scope, const Id& container) {
   if (!files_.has_directory(container)) return;
   actual_.directories.insert(container);
-  if (!scope.going.contains(container)) actual_.files.merge(files_.read(container));
+  if (!scope.going.contains(container)) actual_.files.merge(files_.read_all(container));
 }
 
 InterfaceName Observer::bridge_name(int index) {

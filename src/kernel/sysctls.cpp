@@ -12,13 +12,12 @@
 #include "netns/sysctl.h"
 #include "netns/unique_fd.h"
 #include "src/base/error.h"
+#include "src/model/sysctls.h"
 
 namespace mb::kernel {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kIpForward = "net.ipv4.ip_forward";
 
 // These two act in the namespace of the calling thread: /proc/sys/net follows the thread that opens a file in it.
 
@@ -42,16 +41,18 @@ void write_here(const std::string& key, const std::string& value) {
   if (::write(file.get(), value.data(), value.size()) < 0) throw system_failure(attempt, errno);
 }
 
-// What switching IPv4 forwarding overwrites. Written with slashes, because an interface's name may hold dots.
-std::map<std::string, std::string> related_to_forwarding() {
+// What switching forwarding on overwrites. Written with slashes, because an interface's name may hold dots.
+std::map<std::string, std::string> related_to_forwarding(std::string_view key) {
+  const bool v4 = key == kForwarding;
+  const std::string conf = v4 ? "net/ipv4/conf/" : "net/ipv6/conf/";
   std::map<std::string, std::string> related;
-  const auto note = [&](const std::string& key) {
-    if (auto value = read_here(key)) related.emplace(key, std::move(*value));
+  const auto note = [&](const std::string& name) {
+    if (auto value = read_here(name)) related.emplace(name, std::move(*value));
   };
-  note("net/ipv4/conf/all/accept_redirects");
-  for (const auto& entry : fs::directory_iterator("/proc/sys/net/ipv4/conf")) {
+  if (v4) note(conf + "all/accept_redirects");
+  for (const auto& entry : fs::directory_iterator("/proc/sys/" + conf)) {
     const std::string interface = entry.path().filename();
-    if (interface != "all") note("net/ipv4/conf/" + interface + "/forwarding");  // `all` is ip_forward itself
+    if (interface != "all") note(conf + interface + "/forwarding");  // `all` is the switch itself
   }
   return related;
 }
@@ -61,7 +62,7 @@ std::optional<SysctlState> read_state(const SysctlKey& key) {
   if (!value) return std::nullopt;
   SysctlState state{*value, {}};
   // Only while it is off is there something to lose; this keeps the usual case free of reading a file per interface.
-  if (key.name == kIpForward && *value == "0") state.related = related_to_forwarding();
+  if (is_forwarding_switch(key.name) && *value == "0") state.related = related_to_forwarding(key.name);
   return state;
 }
 
@@ -94,6 +95,22 @@ std::map<SysctlKey, SysctlState> read_sysctls(Namespaces& namespaces, const std:
 
 void set_sysctl(Namespaces& namespaces, const SysctlKey& key, const SysctlState& to) {
   in_place_of(namespaces, key.container, [&] { write_state(key, to); });
+}
+
+std::optional<std::string> find_host_sysctl(const std::string& name) { return read_here(name); }
+
+bool is_following_advertisements(const std::string& link) {
+  const std::string conf = "net/ipv6/conf/" + link;
+  return read_here(conf + "/accept_ra") == "1" && read_here(conf + "/forwarding") == "0";
+}
+
+std::optional<std::string> ipv6_obstacle() {
+  if (!read_here("net/ipv6/conf/all/disable_ipv6")) return "this kernel has no IPv6 (there is no /proc/sys/net/ipv6)";
+  for (const std::string of : {"all", "default"}) {
+    const std::string key = "net.ipv6.conf." + of + ".disable_ipv6";
+    if (read_here(key) == "1") return key + " is 1";
+  }
+  return std::nullopt;
 }
 
 std::string read_host_sysctl(const std::string& name) {

@@ -23,7 +23,14 @@ std::map<SysctlKey, SysctlState> read_sysctls(Namespaces& namespaces, const std:
 // Writes `to.value`, then those of `to.related` that differ. A related key whose interface is gone is no error.
 void set_sysctl(Namespaces& namespaces, const SysctlKey& key, const SysctlState& to);
 
-// The host's value; Error if there is no such key.
+// Whether the interface of the host listens to router advertisements as a host does, and would not as a router.
+bool is_following_advertisements(const std::string& link);
+
+// Why this host can have no IPv6; none if it can.
+std::optional<std::string> ipv6_obstacle();
+
+// The host's value: nothing, or an Error, if there is no such key.
+std::optional<std::string> find_host_sysctl(const std::string& name);
 std::string read_host_sysctl(const std::string& name);
 
 }  // namespace mb::kernel

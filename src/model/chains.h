@@ -16,10 +16,15 @@ inline constexpr std::string_view kMasqueradeChain = "MINIBRIDGE-MASQUERADE";
 inline constexpr std::string_view kForwardChain = "MINIBRIDGE-FORWARD";
 inline constexpr std::string_view kEnterChain = "MINIBRIDGE-ENTER";
 inline constexpr std::string_view kInputChain = "MINIBRIDGE-INPUT";
+// Ports of containers in routed networks.
+inline constexpr std::string_view kRoutedChain = "MINIBRIDGE-ROUTED";
 // The operator's: made empty, never looked into, removed only while it is empty.
 inline constexpr std::string_view kUserChain = "MINIBRIDGE-USER";
 
-// The container that a rule of the publish chain belongs to, by its comment; empty if it cannot be told.
+// Whether each rule of the chain belongs to a container, and their order does not matter: no two can match one packet.
+constexpr bool is_by_owner(std::string_view chain) { return chain == kPublishChain || chain == kRoutedChain; }
+
+// The container that a rule of such a chain belongs to, by its comment; empty if it cannot be told.
 std::string_view owner_of(const Rule& rule);
 
 // The same for the text of a comment: "minibridge web: 8080 -> 80/tcp" belongs to 'web'.

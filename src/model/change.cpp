@@ -6,7 +6,8 @@ namespace mb {
 bool removes(const Change& change) {
   return std::holds_alternative<change::RemoveNetwork>(change) ||
          std::holds_alternative<change::EndContainer>(change) ||
-         std::holds_alternative<change::RemoveContainer>(change) || std::holds_alternative<change::Unpublish>(change);
+         std::holds_alternative<change::RemoveContainer>(change) ||
+         std::holds_alternative<change::Disconnect>(change) || std::holds_alternative<change::Unpublish>(change);
 }
 
 }  // namespace mb

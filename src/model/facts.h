@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "src/model/address.h"
+#include "src/model/names.h"
 #include "src/model/port.h"
 
 namespace mb {
@@ -28,11 +30,24 @@ struct Route {
   std::string interface;  // its name, empty if there is none
 };
 
+// A link of the host that has the name of a bridge that is wanted.
+struct FoundLink {
+  bool is_bridge = false;
+  bool up = false;
+  std::uint32_t group = 0;
+  std::uint32_t mtu = 0;
+  std::vector<InterfaceAddress> addresses;
+};
+
 struct HostFacts {
   std::vector<Route> routes;
   std::vector<IpAddress> local_addresses;
+  std::map<InterfaceName, FoundLink> links;  // only those whose name a new network asks for
   std::vector<Listener> listeners;
   PortRange ephemeral_ports{32768, 60999};
+  Subnet unique_local;           // the /48 of this machine that IPv6 subnets are taken from
+  std::string ipv6_obstacle;     // why this host can have no IPv6; empty: it can
+  std::uint32_t uplink_mtu = 0;  // of the interface with the default route; 0: there is none
   // "nginx (pid 812)" or nothing; asked only for the error message.
   std::function<std::optional<std::string>(const Listener&)> holder_of;
 };

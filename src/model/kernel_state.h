@@ -9,6 +9,7 @@
 //   sysctls     only the keys named here
 //   namespaces  pinned, and linked to by name
 //   files       content byte for byte
+//   name servers  that a supervisor looks after one
 //   flows       connection tracking entries that contradict what is published: desired has none
 #pragma once
 
@@ -35,6 +36,9 @@ struct Identity {
   static Identity from_state_id(std::string state_id);
   // "minibridge:3fa2c19b", for people who look at `ip link`.
   std::string alias() const { return "minibridge:" + state_id; }
+  // The origin (IFA_PROTO) of our addresses, by which they are known on a bridge of somebody else. The kernel has one byte
+  // for it, so states are told apart as far as that goes.
+  std::uint8_t address_mark() const { return static_cast<std::uint8_t>(0x80U | (group & 0x7fU)); }
   bool operator==(const Identity&) const = default;
 };
 
@@ -49,8 +53,11 @@ struct BridgeState {
   std::uint32_t mtu = 0;  // 0: as it is
   bool up = true;
   bool route_localnet = true;  // so that 127.0.0.1:published reaches the container
+  std::uint32_t accept_ra = 0;  // a container's router advertisements could give the host a default route
+  bool adopted = false;        // desired: somebody else's; of it only the addresses with our mark are ours
   std::string alias;
   std::vector<InterfaceAddress> addresses;
+  std::vector<InterfaceAddress> marked;  // actual: those of the addresses that carry our mark
   bool operator==(const BridgeState&) const = default;
 };
 
@@ -60,7 +67,8 @@ struct VethState {
   std::uint32_t group = 0;
   InterfaceName bridge;  // its master; empty: none
   bool up = true;
-  bool hairpin = true;  // a container may reach itself through the host
+  bool hairpin = true;    // a container may reach itself through the host
+  bool isolated = false;  // the bridge passes nothing between two isolated ports
   std::string alias;
   // the container's end
   Id container;
@@ -70,6 +78,7 @@ struct VethState {
   bool peer_up = true;
   std::vector<InterfaceAddress> addresses;
   std::vector<IpAddress> gateways;  // a default route through each
+  std::vector<IpAddress> rested;    // desired: those of the addresses that somebody had before
   bool operator==(const VethState&) const = default;
 };
 
@@ -78,6 +87,7 @@ struct NamespaceState {
   std::string source;       // where to take it from: empty = make a new one, else a path such as /proc/PID/ns/net
   bool loopback_up = true;  // not asked of namespaces made by others
   std::string link_name;    // mb-NAME in /run/netns; empty: none wanted
+  bool pinned = true;       // false: only its name is left
   bool operator==(const NamespaceState&) const = default;
 };
 
@@ -92,6 +102,7 @@ struct SysctlState {
   // Keys that the kernel changes together with this one, with their values now (actual), or to be rewritten
   // after it (desired). ip_forward drags every interface's forwarding along.
   std::map<std::string, std::string> related;
+  bool put_back = false;  // desired: as it was before minibridge; written once nothing needs it any more
   bool operator==(const SysctlState&) const = default;
 };
 
@@ -111,7 +122,7 @@ struct FlowQuery {
   // Either: flows of `protocol` to a host port of `published` that are answered by somebody else than `expected` …
   std::optional<PublishedPort> published;
   std::optional<IpAddress> expected;  // none: that are answered by anybody
-  // … or: flows in which this address (of a container that is gone) takes part.
+  // … or: flows in which this address (of a container that is gone) takes part. Both: those to the port that it answers.
   std::optional<IpAddress> gone;
   bool operator==(const FlowQuery&) const = default;
 };
@@ -123,6 +134,7 @@ struct KernelState {
   std::map<SysctlKey, SysctlState> sysctls;
   Ruleset rules;
   std::map<std::string, std::string> files;  // "containers/ID/hosts" below the state directory -> content
+  std::set<Id> name_servers;                 // networks whose name server runs
   std::set<Id> directories;                  // containers/ID
   std::set<Flow> flows;                      // that should not be
   bool operator==(const KernelState&) const = default;
@@ -139,11 +151,13 @@ struct Scope {
   std::map<InterfaceName, InterfaceName> peers;  // host end -> name in the container
   std::map<Id, std::string> namespaces;          // container -> its link name
   std::set<SysctlKey> sysctls;
-  std::set<std::string> owners;  // container names whose publish rules are looked at
+  std::set<std::string> owners;  // container names (and "network NAME") whose publish rules are looked at
   std::set<Id> directories;      // containers whose files are looked at
+  std::set<std::string> files;   // further files
+  std::set<Id> name_servers;     // networks
   std::set<Id> going;            // of all these, those of which only matters whether they are still there
   std::vector<FlowQuery> flows;
-  bool ipv6 = false;           // look at the tables of ip6tables too
+  bool ipv6 = false;           // look at the tables of ip6tables too (with `everything`: at those there are anyway)
   std::set<TableKey> settled;  // tables not to be looked at again: nothing was changed in them
 };
 

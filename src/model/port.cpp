@@ -111,9 +111,15 @@ bool PublishedPort::collides_with(const PublishedPort& other) const {
   return same_address && protocol == other.protocol && host_ports.overlaps(other.host_ports);
 }
 
+bool PublishedPort::comes_from(const PublishSpec& spec) const {
+  return protocol == spec.protocol && container_ports == spec.container_ports &&
+         (!spec.host_ports || *spec.host_ports == host_ports) &&
+         (spec.host_address ? *spec.host_address == host_address : host_address.is_any());
+}
+
 std::string PublishedPort::str() const {
-  return fmt::format("{}{} -> {}/{}", host_address.is_any() ? "" : host_text(host_address), host_ports.str(),
-                     container_ports.str(), to_string(protocol));
+  return fmt::format("{}{} -> {}/{}", host_address == IpAddress::any(Family::v4) ? "" : host_text(host_address),
+                     host_ports.str(), container_ports.str(), to_string(protocol));
 }
 
 }  // namespace mb

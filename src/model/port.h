@@ -56,6 +56,8 @@ struct PublishedPort {
 
   // Both would take the same port of the same address.
   bool collides_with(const PublishedPort& other) const;
+  // Whether it is (one of) what the specification came to.
+  bool comes_from(const PublishSpec& spec) const;
   // "8080 -> 80/tcp", "127.0.0.1:8081 -> 80/tcp", "9000-9999 -> 2000-2999/tcp".
   std::string str() const;
   auto operator<=>(const PublishedPort&) const = default;

@@ -49,7 +49,7 @@ std::string option(const std::optional<Negatable<T>>& wanted, std::string_view n
   return fmt::format(" {}{} {}", bang(wanted->negated), name, print_value(wanted->value));
 }
 
-std::string print_match(const Match& match) {
+std::string print_match(const Match& match, Family family) {
   return std::visit(
       Overloaded{
           [](const match::Ports& m) {
@@ -68,7 +68,10 @@ std::string print_match(const Match& match) {
           [](const match::ConnTrack& m) {
             return fmt::format("-m conntrack {}--ctstate {}", bang(m.negated), states_text(m.states));
           },
-          [](const match::IcmpType& m) { return fmt::format("-m icmp --icmp-type {}", m.type); },
+          [&](const match::IcmpType& m) {
+            return family == Family::v4 ? fmt::format("-m icmp --icmp-type {}", m.type)
+                                        : fmt::format("-m icmp6 --icmpv6-type {}", m.type);
+          },
           [](const match::Comment& m) { return fmt::format("-m comment --comment {}", quoted(m.text)); },
           [](const match::Opaque& m) { return fmt::format("-m {} [{} bytes not understood]", m.name, m.data.size()); },
       },
@@ -92,6 +95,7 @@ std::string print_target(const Target& target) {
           [](const target::Drop&) { return std::string("-j DROP"); },
           [](const target::Return&) { return std::string("-j RETURN"); },
           [](const target::Jump& t) { return "-j " + t.chain; },
+          [](const target::Goto& t) { return "-g " + t.chain; },
           [](const target::Dnat& t) { return print_dnat(t); },
           [](const target::Snat& t) { return "-j SNAT --to-source " + t.address.str(); },
           [](const target::Masquerade&) { return std::string("-j MASQUERADE"); },
@@ -123,7 +127,7 @@ std::string print(const Rule& rule) {
   line += option(rule.in, "-i", text);
   line += option(rule.out, "-o", text);
   line += option(rule.protocol, "-p", words::protocol);
-  for (const auto& match : rule.matches) line += " " + print_match(match);
+  for (const auto& match : rule.matches) line += " " + print_match(match, rule.family);
   if (const auto target = print_target(rule.target); !target.empty()) line += " " + target;
   if (!line.empty()) line.erase(0, 1);
   return line;

@@ -74,7 +74,7 @@ struct ConnTrack {
   auto operator<=>(const ConnTrack&) const = default;
 };
 
-// -m icmp --icmp-type TYPE (any code)
+// -m icmp --icmp-type TYPE (any code); in an IPv6 rule -m icmp6 --icmpv6-type TYPE
 struct IcmpType {
   std::uint8_t type = 0;
   auto operator<=>(const IcmpType&) const = default;
@@ -114,6 +114,11 @@ struct Jump {
   std::string chain;
   auto operator<=>(const Jump&) const = default;
 };
+// -g CHAIN: as a jump, but its end is the end of the chain that was left.
+struct Goto {
+  std::string chain;
+  auto operator<=>(const Goto&) const = default;
+};
 // A rule without a target: counts only.
 struct None {
   auto operator<=>(const None&) const = default;
@@ -147,8 +152,8 @@ struct Opaque {
 
 }  // namespace target
 
-using Target = std::variant<target::None, target::Accept, target::Drop, target::Return, target::Jump, target::Dnat,
-                            target::Snat, target::Masquerade, target::Opaque>;
+using Target = std::variant<target::None, target::Accept, target::Drop, target::Return, target::Jump, target::Goto,
+                            target::Dnat, target::Snat, target::Masquerade, target::Opaque>;
 
 struct Rule {
   Family family = Family::v4;

@@ -97,10 +97,12 @@ class RuleParser {
       rule.out = {plain_word(), negated};
     } else if (option == "-p") {
       rule.protocol = {protocol_number(), negated};
-    } else if (negated || (option != "-m" && option != "-j")) {
+    } else if (negated || (option != "-m" && option != "-j" && option != "-g")) {
       fail_here(fmt::format("unknown option '{}'", printable(option)));
     } else if (option == "-m") {
       rule.matches.push_back(parse_match());
+    } else if (option == "-g") {
+      rule.target = target::Goto{plain_word()};
     } else {
       rule.target = parse_target();
     }
@@ -143,8 +145,10 @@ class RuleParser {
       return match;
     }
     if (name == "conntrack") return parse_conntrack();
-    if (name == "icmp") {
-      if (take().text != "--icmp-type") fail_here("expected --icmp-type");
+    const bool v6 = result_.rule.family == Family::v6;
+    if (name == (v6 ? "icmp6" : "icmp")) {
+      const std::string option = v6 ? "--icmpv6-type" : "--icmp-type";
+      if (take().text != option) fail_here("expected " + option);
       return match::IcmpType{static_cast<std::uint8_t>(decimal(take().text, "an ICMP type", 255))};
     }
     if (name == "comment") {

@@ -6,16 +6,22 @@
 #include <fmt/format.h>
 
 #include "src/base/overloaded.h"
+#include "src/base/text.h"
 
 namespace mb {
 namespace {
 
-std::string join_names(const std::vector<InterfaceName>& links) {
+template <class T, class Text>
+std::string join_first(const std::vector<T>& all, Text text_of) {
   constexpr std::size_t kShown = 4;
   std::string text;
-  for (std::size_t i = 0; i < links.size() && i < kShown; ++i) text += (i > 0 ? ", " : "") + links[i].str();
-  if (links.size() > kShown) text += fmt::format(" and {} more", links.size() - kShown);
+  for (std::size_t i = 0; i < all.size() && i < kShown; ++i) text += (i > 0 ? ", " : "") + text_of(all[i]);
+  if (all.size() > kShown) text += fmt::format(" and {} more", all.size() - kShown);
   return text;
+}
+
+std::string join_names(const std::vector<InterfaceName>& links) {
+  return join_first(links, [](const InterfaceName& link) { return link.str(); });
 }
 
 class StepPrinter {
@@ -26,8 +32,9 @@ class StepPrinter {
     return s.source.empty() ? fmt::format("make a network namespace for {}", name(s.container))
                             : fmt::format("pin the network namespace of {} ({})", name(s.container), s.source);
   }
-  std::string operator()(const step::UnpinNamespace& s) const {
-    return fmt::format("let go of the network namespace of {}", name(s.container));
+  std::string operator()(const step::UnpinNamespaces& s) const {
+    return fmt::format("let go of the network namespace{} of {}", s.containers.size() == 1 ? "" : "s",
+                       join_first(s.containers, [this](const Id& id) { return name(id); }));
   }
   std::string operator()(const step::LinkNamespace& s) const {
     return fmt::format("name it '{}' for ip netns", s.link_name);
@@ -57,6 +64,11 @@ class StepPrinter {
   std::string operator()(const step::DeleteDefaultRoute& s) const {
     return fmt::format("delete route default via {} on {}", s.gateway.str(), where(s.link));
   }
+  std::string operator()(const step::Announce& s) const {
+    std::vector<std::string> addresses;
+    for (const auto& address : s.addresses) addresses.push_back(address.str());
+    return fmt::format("tell the neighbours of {} that {} is at {}", where(s.link), join(addresses, ", "), s.mac.str());
+  }
   std::string operator()(const step::TakeLinksDown& s) const { return "take down " + join_names(s.links); }
   std::string operator()(const step::DeleteLinks& s) const { return "delete " + join_names(s.links); }
   std::string operator()(const step::SetSysctl& s) const {
@@ -78,6 +90,7 @@ class StepPrinter {
     return text;
   }
   std::string operator()(const step::WriteFile& s) const { return "write " + s.path; }
+  std::string operator()(const step::RemoveFile& s) const { return "remove " + s.path; }
   std::string operator()(const step::MakeDirectory& s) const {
     return fmt::format("make the directory of {}", name(s.container));
   }
@@ -86,6 +99,12 @@ class StepPrinter {
   }
   std::string operator()(const step::DeleteFlows& s) const {
     return fmt::format("forget {} flow{} of connection tracking", s.flows.size(), s.flows.size() == 1 ? "" : "s");
+  }
+  std::string operator()(const step::StartNameServer& s) const {
+    return fmt::format("start the name server of network {}", name(s.network));
+  }
+  std::string operator()(const step::StopNameServer& s) const {
+    return fmt::format("stop the name server of network {}", name(s.network));
   }
 
  private:
@@ -99,7 +118,9 @@ class StepPrinter {
     if (to.mtu) text += fmt::format(" mtu {}", *to.mtu);
     if (to.master) text += to.master->str().empty() ? " no master" : " master " + to.master->str();
     if (to.hairpin) text += *to.hairpin ? " hairpin on" : " hairpin off";
+    if (to.isolated) text += *to.isolated ? " isolated on" : " isolated off";
     if (to.route_localnet) text += *to.route_localnet ? " route_localnet on" : " route_localnet off";
+    if (to.accept_ra) text += fmt::format(" accept_ra {}", *to.accept_ra);
     if (to.alias) text += fmt::format(" alias '{}'", *to.alias);
     if (to.up) text += *to.up ? " up" : " down";
     return text;
@@ -147,7 +168,7 @@ std::string print_rules(const Step& step) {
 std::string_view kind_name(const Step& step) {
   return std::visit(Overloaded{
                         [](const step::PinNamespace&) { return "pin_namespace"; },
-                        [](const step::UnpinNamespace&) { return "unpin_namespace"; },
+                        [](const step::UnpinNamespaces&) { return "unpin_namespaces"; },
                         [](const step::LinkNamespace&) { return "link_namespace"; },
                         [](const step::UnlinkNamespace&) { return "unlink_namespace"; },
                         [](const step::AddBridge&) { return "add_bridge"; },
@@ -157,14 +178,18 @@ std::string_view kind_name(const Step& step) {
                         [](const step::DeleteAddress&) { return "delete_address"; },
                         [](const step::AddDefaultRoute&) { return "add_default_route"; },
                         [](const step::DeleteDefaultRoute&) { return "delete_default_route"; },
+                        [](const step::Announce&) { return "announce"; },
                         [](const step::TakeLinksDown&) { return "take_links_down"; },
                         [](const step::DeleteLinks&) { return "delete_links"; },
                         [](const step::SetSysctl&) { return "set_sysctl"; },
                         [](const step::CommitRules&) { return "commit_rules"; },
                         [](const step::WriteFile&) { return "write_file"; },
+                        [](const step::RemoveFile&) { return "remove_file"; },
                         [](const step::MakeDirectory&) { return "make_directory"; },
                         [](const step::RemoveDirectory&) { return "remove_directory"; },
                         [](const step::DeleteFlows&) { return "delete_flows"; },
+                        [](const step::StartNameServer&) { return "start_name_server"; },
+                        [](const step::StopNameServer&) { return "stop_name_server"; },
                     },
                     step);
 }
@@ -172,7 +197,7 @@ std::string_view kind_name(const Step& step) {
 std::optional<Step> inverse(const Step& step) {
   using Result = std::optional<Step>;
   return std::visit(Overloaded{
-                        [](const step::PinNamespace& s) -> Result { return step::UnpinNamespace{s.container}; },
+                        [](const step::PinNamespace& s) -> Result { return step::UnpinNamespaces{{s.container}}; },
                         [](const step::LinkNamespace& s) -> Result {
                           return step::UnlinkNamespace{s.container, s.link_name};
                         },
@@ -188,6 +213,9 @@ std::optional<Step> inverse(const Step& step) {
                         [](const step::AddDefaultRoute& s) -> Result {
                           return step::DeleteDefaultRoute{s.link, s.gateway};
                         },
+                        [](const step::DeleteDefaultRoute& s) -> Result {
+                          return step::AddDefaultRoute{s.link, s.gateway};
+                        },
                         [](const step::SetSysctl& s) -> Result {
                           if (s.before.value.empty()) return std::nullopt;  // its namespace is new and goes as a whole
                           return step::SetSysctl{s.key, s.before, s.to};
@@ -199,10 +227,11 @@ std::optional<Step> inverse(const Step& step) {
                           return back;
                         },
                         [](const step::WriteFile& s) -> Result {
-                          if (!s.before) return std::nullopt;  // its directory is new and goes as a whole
+                          if (!s.before) return step::RemoveFile{s.path, s.content};
                           return step::WriteFile{s.path, *s.before, s.content};
                         },
                         [](const step::MakeDirectory& s) -> Result { return step::RemoveDirectory{s.container}; },
+                        [](const step::StartNameServer& s) -> Result { return step::StopNameServer{s.network}; },
                         [](const auto&) -> Result { return std::nullopt; },
                     },
                     step);

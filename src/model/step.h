@@ -30,9 +30,10 @@ struct PinNamespace {
   std::string source;  // empty: make a new one, with lo up
   bool operator==(const PinNamespace&) const = default;
 };
-struct UnpinNamespace {
-  Id container;
-  bool operator==(const UnpinNamespace&) const = default;
+// All that are to go, at once: letting go of one waits for the kernel.
+struct UnpinNamespaces {
+  std::vector<Id> containers;
+  bool operator==(const UnpinNamespaces&) const = default;
 };
 // The symlink /run/netns/LINK_NAME.
 struct LinkNamespace {
@@ -62,7 +63,9 @@ struct LinkChange {
   std::optional<bool> up;
   std::optional<InterfaceName> master;  // of a port; only on the host
   std::optional<bool> hairpin;          // of a port
+  std::optional<bool> isolated;         // of a port
   std::optional<bool> route_localnet;
+  std::optional<std::uint32_t> accept_ra;  // net.ipv6.conf.LINK.accept_ra; only on the host
   std::optional<MacAddress> mac;
   std::optional<std::uint32_t> mtu;
   std::optional<std::string> alias;
@@ -96,6 +99,16 @@ struct DeleteDefaultRoute {
   LinkRef link;
   IpAddress gateway;
   bool operator==(const DeleteDefaultRoute&) const = default;
+};
+
+// Tells the neighbours of a container that it has the addresses, under its MAC: an ARP request that nobody asked for, and a
+// neighbour advertisement.
+struct Announce {
+  LinkRef link;
+  InterfaceName host_link;  // the other end
+  MacAddress mac;
+  std::vector<IpAddress> addresses;
+  bool operator==(const Announce&) const = default;
 };
 
 // Links that are to go, taken down first (nothing may cross while rules go), deleted at the end, all in one message.
@@ -138,6 +151,11 @@ struct WriteFile {
   std::optional<std::string> before;  // none: it did not exist
   bool operator==(const WriteFile&) const = default;
 };
+struct RemoveFile {
+  std::string path;
+  std::string content;
+  bool operator==(const RemoveFile&) const = default;
+};
 struct MakeDirectory {
   Id container;
   bool operator==(const MakeDirectory&) const = default;
@@ -153,18 +171,29 @@ struct DeleteFlows {
   bool operator==(const DeleteFlows&) const = default;
 };
 
+// A process that serves the names of a network. The only step that starts one.
+struct StartNameServer {
+  Id network;
+  bool operator==(const StartNameServer&) const = default;
+};
+struct StopNameServer {
+  Id network;
+  bool operator==(const StopNameServer&) const = default;
+};
+
 }  // namespace step
 
 using Step =
-    std::variant<step::PinNamespace, step::UnpinNamespace, step::LinkNamespace, step::UnlinkNamespace, step::AddBridge,
+    std::variant<step::PinNamespace, step::UnpinNamespaces, step::LinkNamespace, step::UnlinkNamespace, step::AddBridge,
                  step::AddVeth, step::ChangeLink, step::AddAddress, step::DeleteAddress, step::AddDefaultRoute,
-                 step::DeleteDefaultRoute, step::TakeLinksDown, step::DeleteLinks, step::SetSysctl, step::CommitRules,
-                 step::WriteFile, step::MakeDirectory, step::RemoveDirectory, step::DeleteFlows>;
+                 step::DeleteDefaultRoute, step::Announce, step::TakeLinksDown, step::DeleteLinks, step::SetSysctl,
+                 step::CommitRules, step::WriteFile, step::RemoveFile, step::MakeDirectory, step::RemoveDirectory,
+                 step::DeleteFlows, step::StartNameServer, step::StopNameServer>;
 
 using Plan = std::vector<Step>;
 
 // One line for people: "add veth mb3f… in minibridge0, eth0 02:6d:… in 'web'". CommitRules: "commit nat: +2 rules".
-// `name_of` turns container ids into names.
+// `name_of` turns ids of containers and networks into names.
 using NameOf = std::function<std::string(const Id&)>;
 std::string print(const Step& step, const NameOf& name_of = {});
 // The rules of a commit in the form iptables-restore --noflush reads; empty for other steps.
@@ -172,7 +201,8 @@ std::string print_rules(const Step& step);
 // The step's kind as JSON output names it: "add_veth".
 std::string_view kind_name(const Step& step);
 
-// The step that takes this one back; none for steps that remove (they roll forward).
+// The step that takes this one back; none for steps that remove (they roll forward), but for those that make room for
+// what is added.
 std::optional<Step> inverse(const Step& step);
 
 }  // namespace mb

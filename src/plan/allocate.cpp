@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "src/base/error.h"
+#include "src/plan/names.h"
 
 namespace mb::plan {
 namespace {
@@ -61,6 +62,16 @@ bool holds(const Listener& listener, const PublishedPort& port) {
          (listener.address.is_any() || port.host_address.is_any() || listener.address == port.host_address);
 }
 
+// A name server of ours. It answers its network beside a port that is published on every address: see plan/rules.cpp.
+bool is_name_server(const Listener& listener, const PublishedPort& port, const std::vector<Network>& networks) {
+  constexpr std::uint16_t kDomain = 53;
+  if (listener.port != kDomain || !port.host_address.is_any()) return false;
+  return std::any_of(networks.begin(), networks.end(), [&](const Network& network) {
+    const auto* pool = network.pool(listener.address.family());
+    return pool != nullptr && serves_names(network) && pool->gateway == listener.address;
+  });
+}
+
 // A sentence about who has (part of) the port; empty if nobody.
 std::string taken_by(const PublishedPort& port, const std::vector<PublishedPort>& own, const StateView& state,
                      const HostFacts& facts, bool name_the_process) {
@@ -71,7 +82,7 @@ std::string taken_by(const PublishedPort& port, const std::vector<PublishedPort>
     if (other.collides_with(port)) return fmt::format("container '{}' has published '{}'", container, other.str());
   }
   for (const auto& listener : facts.listeners) {
-    if (!holds(listener, port)) continue;
+    if (!holds(listener, port) || is_name_server(listener, port, state.networks())) continue;
     const auto holder = name_the_process && facts.holder_of ? facts.holder_of(listener) : std::nullopt;
     return fmt::format("{} listens on {}:{}/{} of the host", holder.value_or("a process"), listener.address.str(),
                        listener.port, to_string(listener.protocol));
@@ -79,23 +90,46 @@ std::string taken_by(const PublishedPort& port, const std::vector<PublishedPort>
   return {};
 }
 
-PublishedPort pick_port(PublishedPort port, const std::vector<PublishedPort>& own, const StateView& state,
-                        const HostFacts& facts, std::uint64_t draw) {
+// One port for each family, with the same numbers.
+std::vector<PublishedPort> in_families(const PublishSpec& spec, const PortRange& host_ports,
+                                       const std::vector<Family>& families) {
+  std::vector<PublishedPort> ports;
+  for (const auto family : families) {
+    ports.push_back(
+        {spec.host_address.value_or(IpAddress::any(family)), host_ports, spec.container_ports, spec.protocol});
+  }
+  return ports;
+}
+
+std::vector<PublishedPort> pick_ports(const PublishSpec& spec, const std::vector<Family>& families,
+                                      const std::vector<PublishedPort>& own, const StateView& state,
+                                      const HostFacts& facts, std::uint64_t draw) {
   const auto& ephemeral = facts.ephemeral_ports;
-  const std::uint32_t wanted = port.container_ports.count();
+  const std::uint32_t wanted = spec.container_ports.count();
   if (wanted <= ephemeral.count()) {
     const std::uint32_t starts = ephemeral.count() - wanted + 1;
     for (std::uint32_t i = 0; i < starts; ++i) {
       const auto first = static_cast<std::uint16_t>(ephemeral.first + (draw + i) % starts);
-      port.host_ports = {first, static_cast<std::uint16_t>(first + wanted - 1)};
-      if (taken_by(port, own, state, facts, false).empty()) return port;
+      auto ports = in_families(spec, {first, static_cast<std::uint16_t>(first + wanted - 1)}, families);
+      const bool free = std::all_of(ports.begin(), ports.end(), [&](const PublishedPort& port) {
+        return taken_by(port, own, state, facts, false).empty();
+      });
+      if (free) return ports;
     }
   }
   throw Error(ErrorKind::conflict,
               fmt::format("no {} in {} for container port {}",
                           wanted == 1 ? "free host port" : fmt::format("{} free host ports in a row", wanted),
-                          ephemeral.str(), port.container_ports.str()),
+                          ephemeral.str(), spec.container_ports.str()),
               "name the host port, or widen net.ipv4.ip_local_port_range");
+}
+
+void check_host_address(const IpAddress& address, const HostFacts& facts) {
+  const auto& local = facts.local_addresses;
+  if (address.is_any() || address.is_loopback() || std::find(local.begin(), local.end(), address) != local.end())
+    return;
+  throw Error(ErrorKind::usage, fmt::format("cannot publish on {}: the host has no such address", address.str()),
+              "leave the address out to publish on every address of the host");
 }
 
 }  // namespace
@@ -113,12 +147,12 @@ std::string_view unusable(const AddressPool& pool, const IpAddress& address) {
   return {};
 }
 
-IpAddress allocate_address(const Network& network, Family family, const StateView& state) {
+Allocation allocate_address(const Network& network, Family family, const StateView& state) {
   const auto& pool = pool_of(network, family);
-  if (const auto fresh = next_fresh(network, pool, state)) return *fresh;
+  if (const auto fresh = next_fresh(network, pool, state)) return {*fresh, false};
   for (const auto& address : state.released(network.id, family)) {
     const bool fits = giving_range(pool).contains(address) && unusable(pool, address).empty();
-    if (fits && !state.address_holder(network.id, address)) return address;
+    if (fits && !state.address_holder(network.id, address)) return {address, true};
   }
   throw Error(ErrorKind::conflict,
               fmt::format("network '{}' has no free address in {}", network.name.str(), giving_range(pool).str()),
@@ -147,6 +181,29 @@ Subnet allocate_subnet(const std::vector<Network>& networks, const std::vector<R
               "remove a network, or choose a subnet with --subnet");
 }
 
+Subnet allocate_subnet6(const Subnet& unique_local, const std::vector<Network>& networks,
+                        const std::vector<Route>& routes) {
+  for (std::uint32_t i = 0; i <= 0xffff; ++i) {
+    auto bytes = unique_local.base().bytes();
+    bytes[6] = static_cast<std::uint8_t>(i >> 8);
+    bytes[7] = static_cast<std::uint8_t>(i & 0xff);
+    const Subnet subnet(IpAddress::v6(bytes), 64);
+    if (overlapping_network(subnet, networks) == nullptr && overlapping_route(subnet, routes) == nullptr) return subnet;
+  }
+  throw Error(ErrorKind::conflict,
+              fmt::format("every subnet of {} overlaps a network or a route of the host", unique_local.str()),
+              "remove a network, or choose a subnet with --subnet");
+}
+
+Subnet unique_local_of(std::string_view machine) {
+  // FNV-1a: nothing is secret here, the bits only have to be spread. 40 of them are the global id.
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : machine) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  std::array<std::uint8_t, 16> bytes{0xfd};
+  for (std::size_t i = 1; i <= 5; ++i) bytes.at(i) = static_cast<std::uint8_t>(hash >> (8 * (i + 2)));
+  return {IpAddress::v6(bytes), 48};
+}
+
 void check_subnet(const Subnet& subnet, const std::vector<Network>& networks, const std::vector<Route>& routes) {
   if (const auto* network = overlapping_network(subnet, networks)) {
     throw Error(ErrorKind::conflict,
@@ -162,23 +219,19 @@ void check_subnet(const Subnet& subnet, const std::vector<Network>& networks, co
   }
 }
 
-PublishedPort settle_port(const PublishSpec& spec, Family family, const std::vector<PublishedPort>& own,
-                          const StateView& state, const HostFacts& facts, std::uint64_t draw) {
-  PublishedPort port{spec.host_address.value_or(IpAddress::any(family)), {}, spec.container_ports, spec.protocol};
-  const auto& local = facts.local_addresses;
-  if (!port.host_address.is_any() && !port.host_address.is_loopback() &&
-      std::find(local.begin(), local.end(), port.host_address) == local.end()) {
-    throw Error(ErrorKind::usage,
-                fmt::format("cannot publish on {}: the host has no such address", port.host_address.str()),
-                "leave the address out to publish on every address of the host");
+std::vector<PublishedPort> settle_port(const PublishSpec& spec, const std::vector<Family>& families,
+                                       const std::vector<PublishedPort>& own, const StateView& state,
+                                       const HostFacts& facts, std::uint64_t draw) {
+  if (spec.host_address) check_host_address(*spec.host_address, facts);
+  if (!spec.host_ports) return pick_ports(spec, families, own, state, facts, draw);
+  auto ports = in_families(spec, *spec.host_ports, families);
+  for (const auto& port : ports) {
+    if (const auto holder = taken_by(port, own, state, facts, true); !holder.empty()) {
+      throw Error(ErrorKind::conflict, fmt::format("cannot publish '{}': {}", port.str(), holder),
+                  "choose another host port, or leave it out and a free one is taken");
+    }
   }
-  if (!spec.host_ports) return pick_port(port, own, state, facts, draw);
-  port.host_ports = *spec.host_ports;
-  if (const auto holder = taken_by(port, own, state, facts, true); !holder.empty()) {
-    throw Error(ErrorKind::conflict, fmt::format("cannot publish '{}': {}", port.str(), holder),
-                "choose another host port, or leave it out and a free one is taken");
-  }
-  return port;
+  return ports;
 }
 
 }  // namespace mb::plan

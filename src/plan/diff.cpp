@@ -2,11 +2,14 @@
 #include "src/plan/diff.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include <fmt/format.h>
 
 #include "src/base/error.h"
+#include "src/model/name_files.h"
+#include "src/model/sysctls.h"
 #include "src/plan/diff_rules.h"
 #include "src/plan/rules.h"
 
@@ -30,19 +33,25 @@ void note(std::optional<T>& to, std::optional<T>& before, const T& wanted, const
 struct Phases {
   Plan links_down;
   Plan early_rules;  // isolation stands before links come
+  Plan uplinks;      // settings of the host's own interfaces, before forwarding is switched on
   Plan sysctls;
   Plan namespaces;
   Plan links;
-  Plan late_rules;  // published ports come when there is somebody to answer
+  Plan routes;        // those that go before those that come: the kernel takes one default route at a time
+  Plan name_servers;  // when they have their addresses
+  Plan late_rules;    // published ports come when there is somebody to answer
   Plan flows;
+  Plan announcements;
+  Plan name_servers_gone;
   Plan links_gone;
   Plan namespaces_gone;
   Plan sysctls_back;
 
   Plan in_order() && {
     Plan all;
-    for (auto* phase : {&links_down, &early_rules, &sysctls, &namespaces, &links, &late_rules, &flows, &links_gone,
-                        &namespaces_gone, &sysctls_back}) {
+    for (auto* phase :
+         {&links_down, &early_rules, &uplinks, &sysctls, &namespaces, &links, &routes, &name_servers, &late_rules,
+          &flows, &announcements, &name_servers_gone, &links_gone, &namespaces_gone, &sysctls_back}) {
       std::move(phase->begin(), phase->end(), std::back_inserter(all));
     }
     return all;
@@ -56,9 +65,11 @@ class Differ {
 
   Plan run() && {
     refuse_foreign_objects();
+    diff_name_servers();
+    diff_directories();  // before the namespaces: a new one is still being made meanwhile
     diff_namespaces();
-    diff_directories();
     diff_bridges();
+    take_default_routes_back();
     diff_veths();
     diff_sysctls();
     diff_rules();
@@ -84,7 +95,10 @@ class Differ {
 
   void refuse_foreign_objects() const {
     for (const auto& [name, bridge] : actual_.bridges) {
-      if (desired_.bridges.contains(name)) refuse_if_foreign(name, bridge.group);
+      const auto wanted = desired_.bridges.find(name);
+      if (wanted == desired_.bridges.end()) continue;
+      const bool may_be_foreign = wanted->second.adopted && !is_minibridge_group(bridge.group);
+      if (!may_be_foreign) refuse_if_foreign(name, bridge.group);
     }
     for (const auto& [name, veth] : actual_.veths) {
       if (desired_.veths.contains(name)) refuse_if_foreign(name, veth.group);
@@ -100,7 +114,8 @@ class Differ {
   void diff_namespaces() {
     for (const auto& [id, wanted] : desired_.namespaces) {
       const auto found = actual_.namespaces.find(id);
-      const bool missing = found == actual_.namespaces.end();
+      const bool unknown = found == actual_.namespaces.end();
+      const bool missing = unknown || !found->second.pinned;
       if (missing) phases_.namespaces.emplace_back(step::PinNamespace{id, wanted.source});
       // A new one of our own comes with it up.
       if (wanted.loopback_up && (missing ? !wanted.source.empty() : !found->second.loopback_up)) {
@@ -110,7 +125,7 @@ class Differ {
         if (!missing) before.up = false;
         phases_.namespaces.emplace_back(step::ChangeLink{{id, InterfaceName::parse("lo")}, up, before});
       }
-      const std::string present = missing ? "" : found->second.link_name;
+      const std::string present = unknown ? "" : found->second.link_name;
       if (!present.empty() && present != wanted.link_name) {
         phases_.namespaces_gone.emplace_back(step::UnlinkNamespace{id, present});
       }
@@ -118,11 +133,34 @@ class Differ {
         phases_.namespaces.emplace_back(step::LinkNamespace{id, wanted.link_name});
       }
     }
+    step::UnpinNamespaces unpinned;
     for (const auto& [id, present] : actual_.namespaces) {
       if (desired_.namespaces.contains(id)) continue;
       if (!present.link_name.empty())
         phases_.namespaces_gone.emplace_back(step::UnlinkNamespace{id, present.link_name});
-      phases_.namespaces_gone.emplace_back(step::UnpinNamespace{id});
+      if (present.pinned) unpinned.containers.push_back(id);
+    }
+    if (!unpinned.containers.empty()) phases_.namespaces_gone.emplace_back(std::move(unpinned));
+  }
+
+  // What a server was started with it keeps, so another configuration needs another server.
+  void diff_name_servers() {
+    for (const auto& network : desired_.name_servers) {
+      const bool runs = actual_.name_servers.contains(network);
+      const auto path = name_server_config_path(network);
+      const auto present = actual_.files.find(path);
+      const bool same = present != actual_.files.end() && present->second == desired_.files.at(path);
+      if (runs && !same) phases_.namespaces.emplace_back(step::StopNameServer{network});
+      if (!runs || !same) phases_.name_servers.emplace_back(step::StartNameServer{network});
+    }
+    for (const auto& network : actual_.name_servers) {
+      if (!desired_.name_servers.contains(network)) {
+        phases_.name_servers_gone.emplace_back(step::StopNameServer{network});
+      }
+    }
+    for (const auto& [path, content] : actual_.files) {
+      if (!is_name_file(path) || desired_.files.contains(path)) continue;
+      phases_.name_servers_gone.emplace_back(step::RemoveFile{path, content});
     }
   }
 
@@ -147,18 +185,38 @@ class Differ {
     for (const auto& [name, wanted] : desired_.bridges) {
       const auto found = actual_.bridges.find(name);
       const bool present = found != actual_.bridges.end();
-      if (!present || is_half_deleted(found->second.group)) {
+      if (wanted.adopted) {
+        // Where it has gone there is nothing to do: it is its owner's to make it again.
+        if (present) adjust_adopted(wanted.name, wanted.addresses, found->second);
+      } else if (!present || is_half_deleted(found->second.group)) {
         if (present) make_room(name);
         phases_.links.emplace_back(step::AddBridge{wanted});
-        BridgeState fresh{name, wanted.group, wanted.mac, wanted.mtu, false, false, {}, {}};
+        BridgeState fresh;
+        fresh.mac = wanted.mac;
+        fresh.mtu = wanted.mtu;
+        fresh.up = false;
+        fresh.route_localnet = false;
         adjust_bridge(wanted, fresh, true);
       } else {
         adjust_bridge(wanted, found->second, false);
       }
     }
     for (const auto& [name, present] : actual_.bridges) {
-      const bool ours = is_ours(present.group);
-      if (ours && !desired_.bridges.contains(name)) take_out(name, present.up);
+      if (desired_.bridges.contains(name)) continue;
+      if (is_ours(present.group)) take_out(name, present.up);
+      if (!is_minibridge_group(present.group)) adjust_adopted(name, {}, present);
+    }
+  }
+
+  // Of a bridge that is somebody else's only the addresses with our mark are ours.
+  void adjust_adopted(const InterfaceName& name, const std::vector<InterfaceAddress>& wanted,
+                      const BridgeState& present) {
+    const LinkRef link{{}, name};
+    for (const auto& address : wanted) {
+      if (!contains(present.addresses, address)) phases_.links.emplace_back(step::AddAddress{link, address});
+    }
+    for (const auto& address : present.marked) {
+      if (!contains(wanted, address)) phases_.links_gone.emplace_back(step::DeleteAddress{link, address});
     }
   }
 
@@ -169,6 +227,7 @@ class Differ {
     note(to.mac, before.mac, wanted.mac, present.mac);
     if (wanted.mtu != 0) note(to.mtu, before.mtu, wanted.mtu, present.mtu);
     note(to.route_localnet, before.route_localnet, wanted.route_localnet, present.route_localnet);
+    note(to.accept_ra, before.accept_ra, wanted.accept_ra, present.accept_ra);
     note(to.alias, before.alias, wanted.alias, present.alias);
     for (const auto& address : wanted.addresses) {
       if (!contains(present.addresses, address)) phases_.links.emplace_back(step::AddAddress{link, address});
@@ -177,25 +236,45 @@ class Differ {
     change_link(link, to, before, fresh);
   }
 
+  // A pair whose other end is not where it belongs cannot be mended, only made anew.
+  bool can_stay(const VethState& present, const VethState& wanted) const {
+    return present.peer == wanted.peer && !is_half_deleted(present.group);
+  }
+
+  // In a container that stays: those of endpoints that go, too. Their link is down by then, and yet its routes would be
+  // in the way of others.
+  void take_default_routes_back() {
+    for (const auto& [name, present] : actual_.veths) {
+      if (!is_ours(present.group) || !desired_.namespaces.contains(present.container)) continue;
+      const auto wanted = desired_.veths.find(name);
+      const bool goes = wanted == desired_.veths.end();
+      if (!goes && !can_stay(present, wanted->second)) continue;  // by then the pair has been made anew
+      for (const auto& gateway : present.gateways) {
+        if (!goes && contains(wanted->second.gateways, gateway)) continue;
+        phases_.routes.emplace_back(step::DeleteDefaultRoute{{present.container, present.peer}, gateway});
+      }
+    }
+  }
+
   void diff_veths() {
     for (const auto& [name, wanted] : desired_.veths) {
       const auto found = actual_.veths.find(name);
-      // A pair whose other end is not where it belongs cannot be mended, only made anew.
       const bool present = found != actual_.veths.end();
-      if (present && found->second.peer == wanted.peer && !is_half_deleted(found->second.group)) {
+      if (present && can_stay(found->second, wanted)) {
         VethState remaining = found->second;
         const auto bridge = actual_.bridges.find(remaining.bridge);
         const bool bridge_goes = bridge != actual_.bridges.end() && is_half_deleted(bridge->second.group);
         if (bridge_goes) {  // its port's settings go with it
           remaining.bridge = {};
           remaining.hairpin = false;
+          remaining.isolated = false;
         }
         adjust_veth(wanted, remaining, false);
       } else {
         if (present) make_room(name);
         phases_.links.emplace_back(step::AddVeth{wanted});
-        VethState fresh{name,        wanted.group, wanted.bridge, true,  false, {}, wanted.container,
-                        wanted.peer, wanted.mac,   wanted.mtu,    false, {},    {}};
+        VethState fresh{name,        wanted.group, wanted.bridge, true,  false, false, {}, wanted.container,
+                        wanted.peer, wanted.mac,   wanted.mtu,    false, {},    {},    {}};
         adjust_veth(wanted, fresh, true);
       }
     }
@@ -210,6 +289,7 @@ class Differ {
     step::LinkChange before;
     note(to.master, before.master, wanted.bridge, present.bridge);
     note(to.hairpin, before.hairpin, wanted.hairpin, present.hairpin);
+    note(to.isolated, before.isolated, wanted.isolated, present.isolated);
     note(to.alias, before.alias, wanted.alias, present.alias);
     note(to.up, before.up, wanted.up, present.up);
     if (wanted.mtu != 0) note(to.mtu, before.mtu, wanted.mtu, present.mtu);
@@ -224,12 +304,16 @@ class Differ {
     note(to.mac, before.mac, wanted.mac, present.mac);
     if (wanted.mtu != 0) note(to.mtu, before.mtu, wanted.mtu, present.mtu);
     note(to.up, before.up, wanted.peer_up, present.peer_up);
+    step::Announce announcement{peer, wanted.host, wanted.mac, {}};
     for (const auto& address : wanted.addresses) {
-      if (!contains(present.addresses, address)) phases_.links.emplace_back(step::AddAddress{peer, address});
+      if (contains(present.addresses, address)) continue;
+      phases_.links.emplace_back(step::AddAddress{peer, address});
+      if (contains(wanted.rested, address.address)) announcement.addresses.push_back(address.address);
     }
     change_link(peer, to, before, fresh);
+    if (!announcement.addresses.empty()) phases_.announcements.emplace_back(std::move(announcement));
     for (const auto& gateway : wanted.gateways) {
-      if (!contains(present.gateways, gateway)) phases_.links.emplace_back(step::AddDefaultRoute{peer, gateway});
+      if (!contains(present.gateways, gateway)) phases_.routes.emplace_back(step::AddDefaultRoute{peer, gateway});
     }
   }
 
@@ -243,20 +327,28 @@ class Differ {
       const auto found = actual_.sysctls.find(key);
       const SysctlState present = found == actual_.sysctls.end() ? SysctlState{} : found->second;
       if (present.value == wanted.value) continue;
-      const bool gives_back = key.container.empty() && !wanted.related.empty();
-      auto& phase = gives_back ? phases_.sysctls_back : key.container.empty() ? phases_.sysctls : phases_.links;
+      const bool unknown = key.container.empty() && found == actual_.sysctls.end();
+      if (unknown && !is_forwarding_switch(key.name))
+        continue;  // of an interface that has gone, and its switches with it
+      auto& phase = wanted.put_back                  ? phases_.sysctls_back
+                    : !key.container.empty()         ? phases_.links
+                    : is_forwarding_switch(key.name) ? phases_.sysctls
+                                                     : phases_.uplinks;
       phase.emplace_back(step::SetSysctl{key, wanted, present});
     }
   }
 
   void diff_rules() {
-    Ruleset all = desired_.rules;
-    all.insert(actual_.rules.begin(), actual_.rules.end());
-    for (const auto& [key, ignored] : all) {
+    std::set<TableKey> keys;
+    for (const auto* rules : {&desired_.rules, &actual_.rules}) {
+      for (const auto& [key, ignored] : *rules) keys.insert(key);
+    }
+    const TableRules none;
+    for (const auto& key : keys) {
       const auto wanted = desired_.rules.find(key);
       const auto present = actual_.rules.find(key);
-      auto commit = diff_table(key, wanted == desired_.rules.end() ? TableRules{} : wanted->second,
-                               present == actual_.rules.end() ? TableRules{} : present->second, scope_);
+      auto commit = diff_table(key, wanted == desired_.rules.end() ? none : wanted->second,
+                               present == actual_.rules.end() ? none : present->second, scope_);
       if (!commit) continue;
       auto& phase = key.table == Table::nat ? phases_.late_rules : phases_.early_rules;
       phase.emplace_back(std::move(*commit));

@@ -119,8 +119,8 @@ class TableDiff {
 
   void diff_chain(const std::string& name) {
     if (name == kUserChain) return;
-    if (name == kPublishChain) {
-      diff_publish(name);
+    if (is_by_owner(name)) {
+      diff_by_owner(name);
       return;
     }
     const auto& wanted = find_chain(desired_.chains, name);
@@ -138,22 +138,43 @@ class TableDiff {
     }
   }
 
-  void diff_publish(const std::string& name) {
+  void diff_by_owner(const std::string& name) {
     auto missing = find_chain(desired_.chains, name);
     const auto& present = find_chain(actual_.chains, name);
     const bool whole_chain_goes = !desired_.chains.contains(name);
     std::vector<bool> stay(present.size(), true);
+    bool after_a_port = false;
+    Rules misplaced;
     for (std::size_t i = 0; i < present.size(); ++i) {
       const auto wanted = std::find(missing.begin(), missing.end(), present[i]);
+      after_a_port = after_a_port || !is_exception(present[i]);
+      if (is_exception(present[i]) && after_a_port) misplaced.push_back(present[i]);
       if (wanted != missing.end()) {
         missing.erase(wanted);
       } else if (whole_chain_goes || scope_.everything || scope_.owners.contains(std::string(owner_of(present[i])))) {
         stay[i] = false;
       }
     }
+    // The kernel takes out the first that says the same, so where one is misplaced all alike go, and one comes back.
+    for (const auto& rule : misplaced) {
+      if (std::find(missing.begin(), missing.end(), rule) == missing.end() && is_wanted(name, rule)) {
+        missing.push_back(rule);
+      }
+      for (std::size_t i = 0; i < present.size(); ++i) stay[i] = stay[i] && present[i] != rule;
+    }
     remove_all_but(name, present, stay);
-    for (const auto& rule : missing) edit(Kind::insert, name, rule);
+    for (const auto& rule : missing) {
+      edit(Kind::insert, name, rule, is_exception(rule) ? 0 : step::RuleEdit::kEnd);
+    }
   }
+
+  bool is_wanted(const std::string& chain, const Rule& rule) const {
+    const auto& wanted = find_chain(desired_.chains, chain);
+    return std::find(wanted.begin(), wanted.end(), rule) != wanted.end();
+  }
+
+  // Published ports have no order among them, but what is never one comes before all.
+  static bool is_exception(const Rule& rule) { return std::holds_alternative<target::Return>(rule.target); }
 
   const TableRules& desired_;
   const TableRules& actual_;
@@ -165,6 +186,7 @@ class TableDiff {
 
 std::optional<step::CommitRules> diff_table(TableKey key, const TableRules& desired, const TableRules& actual,
                                             const Scope& scope) {
+  if (desired == actual) return std::nullopt;  // as it mostly is, and comparing costs less than looking for what to do
   auto commit = TableDiff(key, desired, actual, scope).run();
   if (commit.edits.empty()) return std::nullopt;
   return commit;

@@ -10,8 +10,7 @@
 
 namespace mb::plan {
 
-// None when nothing differs. In the publish chain only rules of the owners in scope are compared (their order does not
-// matter: no two of them can match one packet); other chains of ours are compared in full and in order.
+// None when nothing differs. In chains of rules by owner only those of the owners in scope are compared; other chains of ours are compared in full and in order.
 std::optional<step::CommitRules> diff_table(TableKey key, const TableRules& desired, const TableRules& actual,
                                             const Scope& scope);
 

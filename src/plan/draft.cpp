@@ -158,7 +158,7 @@ void Draft::add(Container container) {
 }
 
 Delta Draft::take() const {
-  Delta delta{added_, dropped_, {}};
+  Delta delta{added_, dropped_, {}, rested_};
   for (const auto& id : order_) {
     const auto& change = changes_.at(id);
     if (change.before || change.after) delta.containers.push_back(change);

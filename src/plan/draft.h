@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ class Draft : public StateView {
   void change(const Container& before, std::optional<Container> after);
   void add(Container container);
 
+  // Notes that the address of the container was somebody's before.
+  void note_rested(const Id& container, const IpAddress& address) { rested_.emplace(container, address); }
+
   Delta take() const;
 
  private:
@@ -50,6 +54,7 @@ class Draft : public StateView {
   std::vector<Network> dropped_;
   std::map<Id, Delta::ContainerChange> changes_;
   std::vector<Id> order_;
+  std::set<std::pair<Id, IpAddress>> rested_;
 };
 
 }  // namespace mb::plan

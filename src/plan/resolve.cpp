@@ -6,9 +6,11 @@
 #include <fmt/format.h>
 
 #include "src/base/error.h"
-#include "src/base/overloaded.h"
 #include "src/plan/allocate.h"
 #include "src/plan/draft.h"
+#include "src/plan/endpoints.h"
+#include "src/plan/new_network.h"
+#include "src/plan/publish.h"
 
 namespace mb::plan {
 namespace {
@@ -23,26 +25,7 @@ class Resolver {
       throw Error(ErrorKind::conflict, fmt::format("there is a network '{}' already", wanted.name.str()),
                   "choose another name, or remove it with 'minibridge network rm'");
     }
-    for (const auto& other : draft_.networks()) {
-      if (other.bridge == wanted.bridge) {
-        throw Error(ErrorKind::conflict,
-                    fmt::format("bridge '{}' belongs to network '{}'", wanted.bridge.str(), other.name.str()),
-                    "choose another --bridge-name");
-      }
-    }
-    check_source_address(wanted);
-    Network network;
-    network.id = wanted.id;
-    network.name = wanted.name;
-    network.bridge = wanted.bridge;
-    network.pools = {pool_for(wanted)};
-    network.mtu = wanted.mtu;
-    network.labels = wanted.labels;
-    network.created_at = wanted.created_at;
-    network.internal = wanted.internal;
-    network.masquerade = wanted.masquerade;
-    network.snat_to = wanted.snat_to;
-    draft_.add(std::move(network));
+    draft_.add(make_network(wanted, draft_, facts_));
   }
 
   void operator()(const change::RemoveNetwork& wanted) {
@@ -68,17 +51,13 @@ class Resolver {
       throw Error(ErrorKind::conflict, fmt::format("there is a container '{}' already", container.name.str()),
                   fmt::format("choose another name, or remove it with 'minibridge rm {}'", container.name.str()));
     }
-    std::vector<std::string> taken = wanted.taken_links;
-    bool has_default_route = wanted.has_default_route;
     for (const auto& request : wanted.endpoints) {
-      auto endpoint = make_endpoint(container, request, taken);
-      const bool leads_out = !draft_.network(endpoint.network).internal;
-      endpoint.default_route = leads_out && !has_default_route;
-      has_default_route = has_default_route || leads_out;
-      container.endpoints.push_back(std::move(endpoint));
+      container.endpoints.push_back(make_endpoint(container, request, wanted.taken_links, draft_));
+      note_rested_fixed(container.id, container.endpoints.back());
     }
+    choose_default_routes(container, wanted.default_routes, draft_);
     container.ports.clear();
-    check_can_publish(container);
+    check_can_publish(container, draft_);
     if (container.wants_network()) settle(container, wanted.draw);
     draft_.add(std::move(container));
   }
@@ -96,6 +75,7 @@ class Resolver {
     if (!wanted.resolv_conf.empty()) after.resolv_conf = wanted.resolv_conf;
     after.started_at = wanted.started_at;
     after.exit_status.reset();
+    note_kept(after);
     draft_.change(before, std::nullopt);  // so that it does not stand in its own way
     settle(after, wanted.draw);
     draft_.change(before, std::move(after));
@@ -133,13 +113,55 @@ class Resolver {
     draft_.change(container, std::nullopt);
   }
 
+  void operator()(const change::Connect& wanted) {
+    const auto before = draft_.container(wanted.container);
+    if (before.attachment == Attachment::host) {
+      throw Error(ErrorKind::conflict,
+                  fmt::format("container '{}' uses the host's own network and can be in no other", before.name.str()));
+    }
+    Container after = before;
+    after.attachment = Attachment::networks;
+    after.endpoints.push_back(make_endpoint(before, wanted.endpoint, wanted.taken_links, draft_));
+    note_rested_fixed(after.id, after.endpoints.back());
+    choose_default_routes(after, foreign_routes(before, wanted.default_routes), draft_);
+    if (after.wants_network()) {
+      draft_.change(before, std::nullopt);  // so that it does not stand in its own way
+      settle_addresses(after);
+      settle_ports(after, draft_, facts_, wanted.draw);
+    }
+    draft_.change(before, std::move(after));
+  }
+
+  void operator()(const change::Disconnect& wanted) {
+    const auto before = draft_.container(wanted.container);
+    const auto network = draft_.network(wanted.network);
+    Container after = before;
+    const auto gone =
+        std::erase_if(after.endpoints, [&](const Endpoint& endpoint) { return endpoint.network == network.id; });
+    if (gone == 0) {
+      if (wanted.if_connected) return;
+      throw Error(ErrorKind::not_found,
+                  fmt::format("container '{}' is not in network '{}'", before.name.str(), network.name.str()),
+                  fmt::format("'minibridge inspect {}' shows its networks", before.name.str()));
+    }
+    choose_default_routes(after, foreign_routes(before, {}), draft_);
+    if (after.wants_network()) {
+      draft_.change(before, std::nullopt);
+      settle_ports(after, draft_, facts_, 0);
+    }
+    draft_.change(before, std::move(after));
+  }
+
   void operator()(const change::Publish& wanted) {
     const auto before = running(wanted.container);
     Container after = before;
     after.publish.insert(after.publish.end(), wanted.ports.begin(), wanted.ports.end());
-    check_can_publish(after);
+    check_can_publish(after, draft_);
+    if (wanted.take_over) {
+      for (const auto& spec : wanted.ports) plan::take_over(draft_, before, spec);
+    }
     draft_.change(before, std::nullopt);
-    for (const auto& spec : wanted.ports) after.ports.push_back(settled(spec, after, wanted.draw));
+    settle_ports(after, draft_, facts_, wanted.draw);
     draft_.change(before, std::move(after));
   }
 
@@ -153,167 +175,60 @@ class Resolver {
   Delta take() const { return draft_.take(); }
 
  private:
-  AddressPool pool_for(const change::AddNetwork& wanted) const {
-    AddressPool pool;
-    if (wanted.subnet) {
-      pool.subnet = *wanted.subnet;
-      check_usable_subnet(pool.subnet);
-      check_subnet(pool.subnet, draft_.networks(), facts_.routes);
-    } else {
-      if (wanted.gateway || wanted.range) {
-        throw Error(ErrorKind::usage, "a gateway or a range needs the subnet that it lies in", "add --subnet");
+  // Families in which the default route of the container's namespace is somebody else's: those that were found, and those in
+  // which none of its endpoints has it although one could.
+  std::set<Family> foreign_routes(const Container& container, std::set<Family> found) const {
+    if (container.kind != ContainerKind::foreign_netns) return found;
+    for (const auto family : {Family::v4, Family::v6}) {
+      bool could = false;
+      bool has = false;
+      for (const auto& endpoint : container.endpoints) {
+        const auto* held = endpoint.address(family);
+        if (held == nullptr) continue;
+        has = has || held->default_route;
+        could = could || !draft_.network(endpoint.network).internal;
       }
-      pool.subnet = allocate_subnet(draft_.networks(), facts_.routes);
+      if (could && !has) found.insert(family);
     }
-    pool.reserved = wanted.reserved;
-    pool.range = wanted.range;
-    if (pool.range && !pool.subnet.contains(*pool.range)) {
-      throw Error(ErrorKind::usage,
-                  fmt::format("the range {} is not inside the subnet {}", pool.range->str(), pool.subnet.str()));
-    }
-    pool.gateway = wanted.gateway ? *wanted.gateway : first_gateway(pool);
-    const bool known = pool.subnet.contains(pool.gateway);
-    AddressPool without_gateway = pool;
-    without_gateway.gateway = IpAddress::any(pool.subnet.family());
-    const auto reason = known ? unusable(without_gateway, pool.gateway) : "it is outside the subnet";
-    if (!reason.empty()) {
-      throw Error(ErrorKind::usage,
-                  fmt::format("{} cannot be the gateway of {}: {}", pool.gateway.str(), pool.subnet.str(), reason));
-    }
-    for (const auto& address : pool.reserved) {
-      if (!pool.subnet.contains(address)) {
-        throw Error(ErrorKind::usage,
-                    fmt::format("the reserved address {} is outside the subnet {}", address.str(), pool.subnet.str()));
+    return found;
+  }
+
+  // Those that it had itself, before it ended: their MAC may be another, for it comes from an address that is drawn anew.
+  void note_kept(const Container& container) {
+    for (const auto& endpoint : container.endpoints) {
+      for (const auto& held : endpoint.addresses) {
+        if (held.address) draft_.note_rested(container.id, *held.address);
       }
     }
-    return pool;
   }
 
-  static void check_usable_subnet(const Subnet& subnet) {
-    if (subnet.family() != Family::v4) {
-      throw Error(ErrorKind::usage, fmt::format("the subnet {} is IPv6, and networks are IPv4 so far", subnet.str()));
-    }
-    if (subnet.prefix() > address_bits(subnet.family()) - 2) {
-      throw Error(ErrorKind::usage,
-                  fmt::format("the subnet {} has no room for a gateway and a container", subnet.str()),
-                  "use a prefix length of 30 or less");
-    }
-    // "This" network, loopback, and all from multicast upwards (RFC 6890).
-    const auto overlaps = [&subnet](const char* other) { return subnet.overlaps(Subnet::parse(other)); };
-    if (overlaps("0.0.0.0/8") || overlaps("127.0.0.0/8") || overlaps("224.0.0.0/3")) {
-      throw Error(ErrorKind::usage, fmt::format("the subnet {} cannot be used for containers", subnet.str()),
-                  "choose one of the private ranges, for example 10.20.0.0/24");
-    }
-  }
-
-  // docker's choice: the first address of the range, or else of the subnet, that is not reserved.
-  static IpAddress first_gateway(const AddressPool& pool) {
-    const auto& from = pool.range ? *pool.range : pool.subnet;
-    auto candidate = from.base() == pool.subnet.base() ? from.base().plus(1) : from.base();
-    while (std::find(pool.reserved.begin(), pool.reserved.end(), candidate) != pool.reserved.end()) {
-      candidate = candidate.plus(1);
-    }
-    return candidate;
-  }
-
-  Endpoint make_endpoint(const Container& container, const change::EndpointRequest& request,
-                         std::vector<std::string>& taken) {
-    const auto network = draft_.network(request.network);
-    for (const auto& other : container.endpoints) {
-      if (other.network == network.id) {
-        throw Error(ErrorKind::usage, fmt::format("network '{}' is named twice", network.name.str()));
+  void note_rested_fixed(const Id& container, const Endpoint& endpoint) {
+    for (const auto& held : endpoint.addresses) {
+      if (!held.address) continue;
+      const auto resting = draft_.released(endpoint.network, held.family);
+      if (std::find(resting.begin(), resting.end(), *held.address) != resting.end()) {
+        draft_.note_rested(container, *held.address);
       }
     }
-    if (draft_.endpoint_count(network.id) >= kMostEndpoints) {
-      throw Error(ErrorKind::conflict,
-                  fmt::format("network '{}' is full: the kernel allows {} ports on one bridge", network.name.str(),
-                              kMostEndpoints),
-                  "make another network");
-    }
-    Endpoint endpoint;
-    endpoint.network = network.id;
-    endpoint.host_link = request.host_link;
-    endpoint.name = next_link_name(taken);
-    endpoint.fixed_mac = request.mac;
-    for (const auto& pool : network.pools) {
-      endpoint.addresses.push_back({pool.subnet.family(), false, std::nullopt});
-    }
-    if (request.address) take_fixed(endpoint, network, *request.address);
-    return endpoint;
   }
 
-  void take_fixed(Endpoint& endpoint, const Network& network, const IpAddress& address) const {
-    check_fixed_address(network, address, draft_);
-    for (auto& held : endpoint.addresses) {
-      if (held.family == address.family()) held = {held.family, true, address};
+  void settle_addresses(Container& container) {
+    for (auto& endpoint : container.endpoints) {
+      const auto network = draft_.network(endpoint.network);
+      for (auto& held : endpoint.addresses) {
+        if (held.address) continue;
+        const auto found = allocate_address(network, held.family, draft_);
+        held.address = found.address;
+        if (found.rested) draft_.note_rested(container.id, found.address);
+      }
     }
-  }
-
-  static InterfaceName next_link_name(std::vector<std::string>& taken) {
-    for (int i = 0;; ++i) {
-      auto name = fmt::format("eth{}", i);
-      if (std::find(taken.begin(), taken.end(), name) != taken.end()) continue;
-      taken.push_back(name);
-      return InterfaceName::parse(name);
-    }
-  }
-
-  // The address that packets to the outside are to carry must be one of ours, or no answer comes back.
-  void check_source_address(const change::AddNetwork& wanted) const {
-    if (!wanted.snat_to) return;
-    const std::string attempt = fmt::format("packets cannot leave under {}", wanted.snat_to->str());
-    if (wanted.internal || !wanted.masquerade) {
-      throw Error(ErrorKind::usage,
-                  fmt::format("{}: {}", attempt,
-                              wanted.internal ? "from an internal network none leaves"
-                                              : "with --masquerade=false they keep their own source address"),
-                  "leave --snat-to out");
-    }
-    const auto& own = facts_.local_addresses;
-    if (std::find(own.begin(), own.end(), *wanted.snat_to) == own.end()) {
-      throw Error(ErrorKind::usage, fmt::format("{}: the host has no such address", attempt),
-                  "name an address that 'ip address' shows");
-    }
-  }
-
-  void check_can_publish(const Container& container) const {
-    if (container.publish.empty()) return;
-    const bool reachable =
-        std::any_of(container.endpoints.begin(), container.endpoints.end(),
-                    [&](const Endpoint& endpoint) { return !draft_.network(endpoint.network).internal; });
-    if (reachable) return;
-    if (!container.endpoints.empty()) {
-      throw Error(
-          ErrorKind::usage,
-          fmt::format("container '{}' cannot publish ports: it is in internal networks only", container.name.str()),
-          "put it into a second network that is not internal (--network twice)");
-    }
-    throw Error(ErrorKind::usage,
-                fmt::format("container '{}' cannot publish ports: it is in no network", container.name.str()),
-                container.attachment == Attachment::host ? "with --network host its ports are the host's own" : "");
   }
 
   // Draws what a container needs to run: addresses and host ports.
   void settle(Container& container, std::uint64_t draw) {
-    for (auto& endpoint : container.endpoints) {
-      const auto network = draft_.network(endpoint.network);
-      for (auto& held : endpoint.addresses) {
-        if (!held.address) held.address = allocate_address(network, held.family, draft_);
-      }
-    }
+    settle_addresses(container);
     container.ports.clear();
-    for (const auto& spec : container.publish) container.ports.push_back(settled(spec, container, draw));
-  }
-
-  PublishedPort settled(const PublishSpec& spec, const Container& container, std::uint64_t draw) const {
-    const auto family = spec.host_address ? spec.host_address->family() : Family::v4;
-    const bool reachable = std::any_of(container.endpoints.begin(), container.endpoints.end(),
-                                       [&](const Endpoint& endpoint) { return endpoint.address(family) != nullptr; });
-    if (!reachable) {
-      throw Error(ErrorKind::usage, fmt::format("cannot publish '{}': container '{}' has no {} address", spec.str(),
-                                                container.name.str(), to_string(family)));
-    }
-    return settle_port(spec, family, container.ports, draft_, facts_, draw);
+    settle_ports(container, draft_, facts_, draw);
   }
 
   Container running(const std::string& name) const {
@@ -323,27 +238,6 @@ class Resolver {
                   fmt::format("start it with 'minibridge start {}'", container.name.str()));
     }
     return container;
-  }
-
-  // Takes out the published port that the words mean; the host port may be left out when it is clear without.
-  static void unpublish(Container& container, const PublishSpec& spec) {
-    const auto meant = [&](const PublishedPort& port) {
-      return port.protocol == spec.protocol && port.container_ports == spec.container_ports &&
-             (!spec.host_ports || *spec.host_ports == port.host_ports) &&
-             (!spec.host_address || *spec.host_address == port.host_address);
-    };
-    const auto count = std::count_if(container.ports.begin(), container.ports.end(), meant);
-    if (count != 1) {
-      throw Error(count == 0 ? ErrorKind::not_found : ErrorKind::usage,
-                  count == 0 ? fmt::format("container '{}' has not published '{}'", container.name.str(), spec.str())
-                             : fmt::format("'{}' means {} published ports of container '{}'", spec.str(), count,
-                                           container.name.str()),
-                  fmt::format("'minibridge port {}' lists them", container.name.str()));
-    }
-    const auto port = std::find_if(container.ports.begin(), container.ports.end(), meant);
-    // The specification behind it has the same place: both lists grow and shrink together while the container runs.
-    container.publish.erase(container.publish.begin() + (port - container.ports.begin()));
-    container.ports.erase(port);
   }
 
   Draft draft_;

@@ -19,8 +19,13 @@ namespace mb::plan {
 Ruleset desired_rules(const Identity& identity, bool devgroup, const std::vector<Network>& networks,
                       const std::vector<Container>& containers);
 
+// Where published ports of the family lead: the address of the endpoint by which answers leave, else of the first in a
+// network that is not internal, for what is internal nobody reaches; none if there is none.
+std::optional<IpAddress> published_address(const Container& container, Family family,
+                                           const std::vector<Network>& networks);
+
 // The rule that publishes one port of a container, one for a whole range.
-Rule publish_rule(const Container& container, const PublishedPort& port);
+Rule publish_rule(const Container& container, const PublishedPort& port, const std::vector<Network>& networks);
 
 // The group of a minibridge state directory that the rules name (ours or a foreign one); none if no rule names one.
 std::optional<std::uint32_t> group_in(const Ruleset& rules);

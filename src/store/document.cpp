@@ -49,15 +49,19 @@ AddressPool read_pool(const json& from) {
 json write_endpoint(const Endpoint& endpoint) {
   json addresses = json::array();
   for (const auto& held : endpoint.addresses) {
-    addresses.push_back(
-        {{"v6", held.family == Family::v6}, {"fixed", held.fixed}, {"address", optional_text(held.address)}});
+    addresses.push_back({{"v6", held.family == Family::v6},
+                         {"fixed", held.fixed},
+                         {"address", optional_text(held.address)},
+                         {"default_route", held.default_route}});
   }
   return {{"network", endpoint.network},
           {"host_link", endpoint.host_link.str()},
           {"name", endpoint.name.str()},
           {"addresses", addresses},
           {"fixed_mac", optional_text(endpoint.fixed_mac)},
-          {"default_route", endpoint.default_route}};
+          {"aliases", endpoint.aliases},
+          {"gateway_priority", endpoint.gateway_priority},
+          {"sysctls", endpoint.sysctls}};
 }
 
 Endpoint read_endpoint(const json& from) {
@@ -67,10 +71,12 @@ Endpoint read_endpoint(const json& from) {
   endpoint.name = InterfaceName::parse(from.at("name").get<std::string>());
   for (const auto& held : from.at("addresses")) {
     endpoint.addresses.push_back({held.at("v6").get<bool>() ? Family::v6 : Family::v4, held.at("fixed"),
-                                  optional_from<IpAddress>(held.at("address"))});
+                                  optional_from<IpAddress>(held.at("address")), held.at("default_route")});
   }
   endpoint.fixed_mac = optional_from<MacAddress>(from.at("fixed_mac"));
-  endpoint.default_route = from.at("default_route");
+  endpoint.aliases = from.at("aliases").get<std::vector<std::string>>();
+  endpoint.gateway_priority = from.at("gateway_priority");
+  endpoint.sysctls = from.at("sysctls").get<std::map<std::string, std::string>>();
   return endpoint;
 }
 
@@ -152,7 +158,10 @@ std::string to_document(const Network& network) {
               {"created_at", network.created_at},
               {"internal", network.internal},
               {"masquerade", network.masquerade},
-              {"snat_to", network.snat_to ? json(network.snat_to->str()) : json()}}
+              {"snat_to", optional_text(network.snat_to)},
+              {"icc", network.icc},
+              {"adopted_bridge", network.adopted_bridge},
+              {"found_addresses", text_list(network.found_addresses)}}
       .dump();
 }
 
@@ -163,13 +172,17 @@ Network network_from(const std::string& document) {
     network.name = Name::parse(from.at("name").get<std::string>());
     network.bridge = InterfaceName::parse(from.at("bridge").get<std::string>());
     for (const auto& pool : from.at("pools")) network.pools.push_back(read_pool(pool));
+    network.mode = parse_network_mode(from.at("mode").get<std::string>());
     network.mtu = from.at("mtu");
     network.labels = from.at("labels").get<std::map<std::string, std::string>>();
     network.created_at = from.at("created_at");
     network.internal = from.at("internal");
     network.masquerade = from.at("masquerade");
-    if (const auto& address = from.at("snat_to"); !address.is_null()) {
-      network.snat_to = IpAddress::parse(address.get<std::string>());
+    network.snat_to = optional_from<IpAddress>(from.at("snat_to"));
+    network.icc = from.at("icc");
+    network.adopted_bridge = from.at("adopted_bridge");
+    for (const auto& address : from.at("found_addresses")) {
+      network.found_addresses.push_back(IpAddress::parse(address.get<std::string>()));
     }
     return network;
   });
@@ -190,10 +203,12 @@ std::string to_document(const Container& container) {
               {"attachment", static_cast<int>(container.attachment)},
               {"endpoints", endpoints},
               {"publish", text_list(container.publish)},
+              {"exposed", text_list(container.exposed)},
               {"ports", ports},
               {"sysctls", container.sysctls},
               {"hostname", container.hostname},
               {"resolv_conf", container.resolv_conf},
+              {"own_resolvers", container.own_resolvers},
               {"extra_hosts", hosts},
               {"remove_when_ended", container.remove_when_ended},
               {"namespace_source", container.namespace_source},
@@ -218,10 +233,13 @@ Container container_from(const std::string& document) {
     for (const auto& endpoint : from.at("endpoints")) container.endpoints.push_back(read_endpoint(endpoint));
     for (const auto& spec : from.at("publish"))
       container.publish.push_back(PublishSpec::parse(spec.get<std::string>()));
+    for (const auto& spec : from.at("exposed"))
+      container.exposed.push_back(PublishSpec::parse(spec.get<std::string>()));
     for (const auto& port : from.at("ports")) container.ports.push_back(read_port(port));
     container.sysctls = from.at("sysctls").get<std::map<std::string, std::string>>();
     container.hostname = from.at("hostname");
     container.resolv_conf = from.at("resolv_conf");
+    container.own_resolvers = from.at("own_resolvers");
     for (const auto& entry : from.at("extra_hosts")) {
       container.extra_hosts.push_back({entry.at("name"), IpAddress::parse(entry.at("address").get<std::string>())});
     }

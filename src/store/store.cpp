@@ -21,14 +21,17 @@ namespace mb::store {
 namespace {
 
 constexpr std::uint32_t kApplicationId = 0x6d696e69;  // "mini": tells our files from other programs'
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 3;
 
 constexpr const char* kSchema = R"sql(
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE networks(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, bridge TEXT NOT NULL UNIQUE, document TEXT NOT NULL);
 CREATE TABLE containers(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, status INTEGER NOT NULL, document TEXT NOT NULL);
 CREATE INDEX containers_running ON containers(id) WHERE status = 1;
-CREATE TABLE endpoints(network TEXT NOT NULL, container TEXT NOT NULL, PRIMARY KEY(network, container)) WITHOUT ROWID;
+-- `presence`: 0 does not run, 1 runs, 2 runs and may read the names of others from its /etc/hosts.
+CREATE TABLE endpoints(network TEXT NOT NULL, container TEXT NOT NULL, presence INTEGER NOT NULL,
+                       PRIMARY KEY(network, container)) WITHOUT ROWID;
+CREATE INDEX endpoints_present ON endpoints(network, presence) WHERE presence > 0;
 -- An address that was given out once stays here; `container` is empty while it rests, `chosen` tells that the program chose it.
 CREATE TABLE leases(network TEXT NOT NULL, address BLOB NOT NULL, container TEXT NOT NULL, chosen INTEGER NOT NULL,
                     released INTEGER NOT NULL, PRIMARY KEY(network, address)) WITHOUT ROWID;
@@ -165,24 +168,31 @@ struct Store::Database {
     return Query(*statement);
   }
 
+  bool in_transaction() const { return sqlite3_get_autocommit(db.getHandle()) == 0; }
+  void begin() {
+    if (!in_transaction()) use("BEGIN").exec();
+  }
   // In a transaction of its own, or in the one that reading has begun.
   template <class Action>
   void begin(Action action) {
-    if (sqlite3_get_autocommit(db.getHandle()) != 0) db.exec("BEGIN");
+    begin();
     try {
       action();
     } catch (...) {
-      db.tryExec("ROLLBACK");
+      abandon();
       throw;
     }
   }
   void end() {
     try {
-      db.exec("COMMIT");
+      use("COMMIT").exec();
     } catch (...) {
-      db.tryExec("ROLLBACK");
+      abandon();
       throw;
     }
+  }
+  void abandon() {
+    if (in_transaction()) db.tryExec("ROLLBACK");
   }
   template <class Action>
   void commit(Action action) {
@@ -311,9 +321,10 @@ void Store::Database::put(const Container& container) {
   row.bind(4, to_document(container));
   row.exec();
   for (const auto& endpoint : container.endpoints) {
-    auto place = use("INSERT INTO endpoints VALUES(?, ?)");
+    auto place = use("INSERT INTO endpoints VALUES(?, ?, ?)");
     place.bind(1, endpoint.network);
     place.bind(2, container.id);
+    place.bind(3, !container.wants_network() ? 0 : container.reads_names_from_hosts() ? 2 : 1);
     place.exec();
     for (const auto& held : endpoint.addresses) {
       if (!held.address) continue;
@@ -428,14 +439,14 @@ bool Store::is_current() const {
 }
 
 Store::View::View(const Store& store) : database_(*store.database_) {
-  database_.guarded([&] { database_.db.exec("BEGIN"); });
+  database_.guarded([&] { database_.begin(); });
   database_.networks.reset();
   database_.in_view = true;
 }
 
 Store::View::~View() {
   database_.in_view = false;
-  database_.db.tryExec("ROLLBACK");  // nothing to end when a change has ended it
+  database_.abandon();  // nothing to end when a change has ended it
 }
 
 bool Store::marked() const { return ::access(database_->marker_path.c_str(), F_OK) == 0; }
@@ -462,7 +473,7 @@ void Store::commit() {
   database_->guarded([&] { database_->end(); });
 }
 
-void Store::abandon() { database_->db.tryExec("ROLLBACK"); }
+void Store::abandon() { database_->abandon(); }
 
 void Store::stage(const Delta& delta) {
   database_->networks.reset();
@@ -504,8 +515,17 @@ void Store::remember_sysctl(const std::string& name, const SysctlState& before) 
   });
 }
 
-void Store::forget_sysctls() {
-  database_->guarded([&] { database_->commit([&] { database_->db.exec("DELETE FROM sysctls"); }); });
+void Store::forget_sysctls(const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  database_->guarded([&] {
+    database_->commit([&] {
+      for (const auto& name : names) {
+        auto statement = database_->use("DELETE FROM sysctls WHERE name = ?");
+        statement.bind(1, name);
+        statement.exec();
+      }
+    });
+  });
 }
 
 std::vector<Container> Store::running() const {
@@ -536,6 +556,30 @@ std::vector<Container> Store::containers() const {
     auto query = database_->use("SELECT document FROM containers ORDER BY rowid");
     while (query.step()) all.push_back(container_from(query.column(0).getString()));
     return all;
+  });
+}
+
+std::vector<Container> Store::present_in(const Id& network) const {
+  return database_->guarded([&] {
+    std::vector<Container> all;
+    auto query = database_->use(
+        "SELECT document FROM endpoints JOIN containers ON containers.id = endpoints.container "
+        "WHERE network = ? AND presence > 0 ORDER BY containers.rowid");
+    query.bind(1, network);
+    while (query.step()) all.push_back(container_from(query.column(0).getString()));
+    return all;
+  });
+}
+
+bool Store::somebody_in(const Id& network, Presence presence, const std::set<Id>& except) const {
+  return database_->guarded([&] {
+    auto query = database_->use("SELECT container FROM endpoints WHERE network = ? AND presence > 0 AND presence >= ?");
+    query.bind(1, network);
+    query.bind(2, static_cast<int>(presence));
+    while (query.step()) {
+      if (!except.contains(query.column(0).getString())) return true;
+    }
+    return false;
   });
 }
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -78,9 +79,15 @@ class Store : public StateView {
   std::map<std::string, SysctlState> sysctls_before() const;
   // The first value remembered stays.
   void remember_sysctl(const std::string& name, const SysctlState& before);
-  void forget_sysctls();
+  void forget_sysctls(const std::vector<std::string>& names);
 
   std::vector<Container> running() const;
+
+  // Containers in the network that run (or need not run to be there).
+  std::vector<Container> present_in(const Id& network) const;
+  // Whether there is one besides these. Costs little, however many there are.
+  enum class Presence : std::uint8_t { running = 1, reads_hosts = 2 };
+  bool somebody_in(const Id& network, Presence presence, const std::set<Id>& except) const;
 
   std::vector<Network> networks() const override;
   std::vector<Container> containers() const override;

@@ -12,7 +12,7 @@
 namespace mb::bench {
 namespace {
 
-constexpr const char* kNetwork = "default";
+constexpr const char* kSingleId = "00000000de0f";
 constexpr std::uint32_t kFloorGroup = 0x0badf100;
 
 // Ids and link names as the command draws them: hexadecimal, here from what they are for.
@@ -39,14 +39,21 @@ Container container(const std::string& name, std::uint16_t port) {
   return container;
 }
 
+std::vector<PublishSpec> single_ports(std::uint16_t first, int count) {
+  std::vector<PublishSpec> specs;
+  for (int port = first; port < first + count; ++port)
+    specs.push_back(PublishSpec::parse(fmt::format("{0}:{0}", port)));
+  return specs;
+}
+
 }  // namespace
 
 Host::Host() : engine_(setup()) {
   change::AddNetwork add;
-  add.id = "00000000de0f";
-  add.name = Name::parse(kNetwork);
+  add.id = kSingleId;
+  add.name = Name::parse(kSingle);
   add.bridge = InterfaceName::parse(kBridge);
-  add.subnet = Subnet::parse("172.18.0.0/16");
+  add.v4.subnet = Subnet::parse("172.18.0.0/16");
   engine_.run({add});
 }
 
@@ -58,13 +65,23 @@ Host::~Host() {
   }
 }
 
-void Host::add(const std::vector<std::string>& names, std::uint16_t port) const {
+void Host::add_dual_network() const {
+  change::AddNetwork add;
+  add.id = "00000000d0a1";
+  add.name = Name::parse(kDual);
+  add.bridge = InterfaceName::parse("minibridge1");
+  add.v4.subnet = Subnet::parse("172.19.0.0/16");
+  add.v6.emplace().subnet = Subnet::parse("fd00:19::/64");
+  engine_.run({add});
+}
+
+void Host::add(const std::vector<std::string>& names, std::uint16_t port, const char* network) const {
   std::vector<Change> changes;
   for (const auto& name : names) {
     change::AddContainer add;
     add.container = container(name, port == 0 ? std::uint16_t{0} : port++);
     change::EndpointRequest endpoint;
-    endpoint.network = kNetwork;
+    endpoint.network = network;
     endpoint.host_link = InterfaceName::parse("mb" + digits(name));
     add.endpoints = {endpoint};
     changes.emplace_back(std::move(add));
@@ -84,6 +101,14 @@ void Host::publish(const std::string& name, const std::string& spec) const {
 
 void Host::unpublish(const std::string& name, const std::string& spec) const {
   engine_.run({change::Unpublish{name, {PublishSpec::parse(spec)}}});
+}
+
+void Host::publish_each(const std::string& name, std::uint16_t first, int count) const {
+  engine_.run({change::Publish{name, single_ports(first, count), 0}});
+}
+
+void Host::unpublish_each(const std::string& name, std::uint16_t first, int count) const {
+  engine_.run({change::Unpublish{name, single_ports(first, count)}});
 }
 
 Order Host::order(int number, std::uint16_t port) const {
@@ -106,9 +131,11 @@ Order Host::order(int number, std::uint16_t port) const {
   Container twin = container(name, port);
   Endpoint endpoint;
   endpoint.addresses = {{Family::v4, false, order.address}};
+  Network network;
+  network.id = endpoint.network = kSingleId;
   twin.endpoints = {endpoint};
-  order.rule =
-      kernel::encode_v4(plan::publish_rule(twin, {IpAddress::any(Family::v4), {port, port}, {80, 80}, Protocol::tcp}));
+  order.rule = kernel::encode(
+      plan::publish_rule(twin, {IpAddress::any(Family::v4), {port, port}, {80, 80}, Protocol::tcp}, {network}));
   return order;
 }
 

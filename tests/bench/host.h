@@ -14,6 +14,8 @@ namespace mb::bench {
 
 inline constexpr const char* kStateDir = "/run/minibridge";
 inline constexpr const char* kBridge = "minibridge0";
+inline constexpr const char* kSingle = "default";  // the network that is always there: IPv4
+inline constexpr const char* kDual = "dual";       // one with both families, once it is asked for
 
 class Host {
  public:
@@ -24,10 +26,14 @@ class Host {
   Host& operator=(const Host&) = delete;
 
   // Containers (namespaces without a process) with these names; each publishes one port unless `port` is 0.
-  void add(const std::vector<std::string>& names, std::uint16_t port = 0) const;
+  void add(const std::vector<std::string>& names, std::uint16_t port = 0, const char* network = kSingle) const;
   void remove(const std::vector<std::string>& names) const;
+  void add_dual_network() const;
   void publish(const std::string& name, const std::string& spec) const;
   void unpublish(const std::string& name, const std::string& spec) const;
+  // So many single ports from this one on, each with a rule of its own, in one operation.
+  void publish_each(const std::string& name, std::uint16_t first, int count) const;
+  void unpublish_each(const std::string& name, std::uint16_t first, int count) const;
 
   // The same container for the floor, with a name and an address that the engine does not use.
   Order order(int number, std::uint16_t port) const;

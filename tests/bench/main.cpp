@@ -17,8 +17,10 @@
 #include "src/base/text.h"
 #include "tests/bench/floor.h"
 #include "tests/bench/host.h"
+#include "tests/bench/lab.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/program.h"
+#include "tests/bench/stream.h"
 #include "tests/support/world.h"
 
 namespace mb::bench {
@@ -64,6 +66,51 @@ Figure attach(int present, int rounds) {
   };
   return timed_figure(fmt::format("attach with one port, {} present", present), "floor", compare(rounds, ours, bare),
                       1.3);
+}
+
+// Attaching to a network with both families, against one with IPv4 alone.
+Figure attach_dual(int rounds) {
+  const Host host;
+  host.add_dual_network();
+  host.add({"present"}, 20000);
+  Keeper keeper;
+  const auto attaching = [&](const char* network) {
+    const std::vector<std::string> both{std::string(network) + "1", std::string(network) + "2"};
+    Side side;
+    side.before = [&host, network, both] { host.add({both[0]}, 8080, network); };
+    side.timed = [&host, network, both] { host.add({both[1]}, 8081, network); };
+    side.after = [&host, &keeper, both] {
+      for (const auto& name : both) keeper.keep(namespace_path(name));
+      host.remove(both);
+    };
+    return side;
+  };
+  return timed_figure("attach with one port, both families", "IPv4 alone",
+                      compare(rounds, attaching(kDual), attaching(kSingle)), 1.6);
+}
+
+// ---- a flow among many published ports
+
+// From outside through a published port, established before the others are published.
+Figure throughput(int rounds) {
+  constexpr int kMany = 999;
+  const test::World world;
+  const Host host;
+  host.add({"web"}, 8080);
+  const auto inside = netns::Namespace::open(namespace_path("web"));
+  const Stream stream(world.outside(), "198.51.100.1", 8080, inside, 80);
+  Side among_many;
+  among_many.before = [&] {
+    host.publish_each("web", 20000, kMany);
+    stream.carry();
+  };
+  among_many.timed = [&] { stream.carry(); };
+  among_many.after = [&] { host.unpublish_each("web", 20000, kMany); };
+  Side alone;
+  alone.before = [&] { stream.carry(); };
+  alone.timed = [&] { stream.carry(); };
+  return timed_figure("64 MiB through a port, 1000 published", "one published", compare(rounds, among_many, alone),
+                      1.05);
 }
 
 // ---- the whole command
@@ -239,11 +286,17 @@ const std::vector<Benchmark>& all_benchmarks() {
   static const std::vector<Benchmark> kAll = {
       {"attach-1", 60, [](int rounds) { return std::vector{attach(1, rounds)}; }},
       {"attach-100", 60, [](int rounds) { return std::vector{attach(100, rounds)}; }},
+      {"attach-dual", 60, [](int rounds) { return std::vector{attach_dual(rounds)}; }},
+      {"throughput", 20, [](int rounds) { return std::vector{throughput(rounds)}; }},
       {"create", 40, [](int rounds) { return std::vector{create(rounds)}; }},
       {"range", 100, [](int rounds) { return std::vector{range(rounds)}; }},
       {"rules", 0, [](int) { return rules_of_range(); }},
       {"commits", 0, [](int) { return commits(); }},
       {"remove", 7, [](int rounds) { return std::vector{remove_many(rounds)}; }},
+      {"lab", 5,
+       [](int rounds) {
+         return std::vector{lab_of(10, rounds), lab_of(50, rounds), lab_of(100, rounds)};
+       }},
       {"memory", 0, [](int) { return memory(); }},
   };
   return kAll;

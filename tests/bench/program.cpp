@@ -103,9 +103,10 @@ long peak_memory(const Words& words) {
 long peak_memory_of(pid_t process) { return status_line(process, "VmHWM"); }
 pid_t parent_of(pid_t process) { return static_cast<pid_t>(status_line(process, "PPid")); }
 
+// Of its first thread only, which is where they are made: -f would wait for the name server that a verb leaves behind.
 int count_commits(const Words& words) {
   const std::string log = "/run/strace.log";
-  Words all{"strace", "-f", "-o", log, "-e", "trace=setsockopt"};
+  Words all{"strace", "-o", log, "-e", "trace=setsockopt"};
   all.insert(all.end(), words.begin(), words.end());
   run(all);
   std::ifstream file(log);

@@ -32,15 +32,30 @@ const std::vector<std::string> kVerbs{"",
                                       "unpublish",
                                       "inspect",
                                       "repair",
+                                      "doctor",
                                       "rules",
                                       "down",
                                       "echo",
                                       "network",
                                       "network create",
+                                      "network connect",
+                                      "network disconnect",
                                       "network ls",
                                       "network rm",
                                       "network inspect",
-                                      "network prune"};
+                                      "network prune",
+                                      "lab",
+                                      "lab up",
+                                      "lab ls",
+                                      "lab exec",
+                                      "lab shell",
+                                      "lab graph",
+                                      "lab down",
+                                      "scenario",
+                                      "scenario ls",
+                                      "scenario show",
+                                      "scenario run",
+                                      "scenario doc"};
 
 std::string read_file(const std::string& path) {
   std::ifstream file(std::string(MB_SOURCE_DIR) + "/" + path);
@@ -80,10 +95,11 @@ bool names(const std::string& text, const std::string& word) {
 std::string fish_words() {
   std::string text = std::regex_replace(read_file("completions/minibridge.fish"), std::regex("-s ([a-z]) "), "-$1 ");
   text = std::regex_replace(text, std::regex("-l ([a-z-]+)"), "--$1");
-  const std::regex loop("for option in ([a-z -]+)");
-  std::smatch options;
-  if (std::regex_search(text, options, loop))
-    text += std::regex_replace(" " + options[1].str(), std::regex(" "), " --");
+  const std::string source = text;
+  const std::regex loop("for option in ([a-z0-9 -]+)");
+  for (std::sregex_iterator options(source.begin(), source.end(), loop), end; options != end; ++options) {
+    text += std::regex_replace(" " + (*options)[1].str(), std::regex(" "), " --");
+  }
   return text;
 }
 

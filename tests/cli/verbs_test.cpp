@@ -131,7 +131,8 @@ TEST_F(Verbs, PsAsJsonIsWhatIsDocumented) {
                                                 {"ip", "172.17.0.2"},
                                                 {"ip6", nullptr},
                                                 {"mac", "02:6d:ac:11:00:02"},
-                                                {"gateway", "172.17.0.1"}}));
+                                                {"gateway", "172.17.0.1"},
+                                                {"gateway6", nullptr}}));
   EXPECT_EQ(
       web["ports"][0],
       (nlohmann::json{

@@ -115,14 +115,13 @@ TEST_F(KernelHost, ANamespaceOfOthersIsInspectedWithoutTouchingIt) {
   const std::string path = "/proc/self/fd/" + std::to_string(theirs.fd());
   auto found = kernel_->inspect_namespace(path);
   EXPECT_THAT(found.links, ElementsAre("lo"));
-  EXPECT_FALSE(found.default_route_v4);
+  EXPECT_TRUE(found.default_routes.empty());
   must(theirs,
        "ip link add eth0 type bridge; ip address add 10.0.0.2/24 dev eth0; ip link set eth0 up; "
        "ip route add default via 10.0.0.1");
   found = kernel_->inspect_namespace(path);
   EXPECT_THAT(found.links, UnorderedElementsAre("lo", "eth0"));
-  EXPECT_TRUE(found.default_route_v4);
-  EXPECT_FALSE(found.default_route_v6);
+  EXPECT_EQ(found.default_routes, std::set{Family::v4});
 }
 
 TEST_F(KernelHost, SomethingThatIsNoNamespaceCannotBeInspected) {
@@ -194,6 +193,24 @@ TEST_F(KernelFlows, AnotherPortAddressOrProtocolIsAnotherMatter) {
   auto tcp = published(5000);
   tcp.protocol = Protocol::tcp;
   EXPECT_THAT(kernel_->observe(asking({tcp, nobody, {}})).flows, IsEmpty());
+}
+
+TEST_F(KernelFlows, OfAPortThatIsNoMoreOnlyWhatTheFormerHolderAnswersIsFound) {
+  talk_from_outside();
+  const auto former = [&](const char* address) {
+    return kernel_->observe(asking({published(5000), {}, IpAddress::parse(address)})).flows.size();
+  };
+  EXPECT_EQ(former("198.51.100.1"), 1U);
+  EXPECT_EQ(former("172.18.0.2"), 0U);
+}
+
+TEST_F(KernelFlows, WhatTheHostForwardsToThatPortElsewhereIsNoConcernOfAPublishedPort) {
+  must("sysctl -qw net.ipv4.ip_forward=1");
+  const auto inside = World::add_neighbour("down0", "172.18.0.1/24", "172.18.0.2/24");
+  must(inside, "ip route add default via 172.18.0.1");
+  const UdpServer server(world_.outside(), "198.51.100.9", 6002);
+  ASSERT_TRUE(udp_talk(inside, "198.51.100.9", 6002).reached());
+  EXPECT_THAT(kernel_->observe(asking({published(6002), IpAddress::parse("172.18.0.2"), {}})).flows, IsEmpty());
 }
 
 TEST_F(KernelFlows, FlowsOfAnAddressThatIsGoneAreFoundFromEitherEnd) {

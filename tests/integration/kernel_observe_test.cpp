@@ -112,7 +112,7 @@ TEST_F(KernelObserve, AVethWhoseNamespaceIsNotPinnedHasNoPeer) {
   add_namespace();
   add_veth();
   const auto keeps_it_alive = inside();
-  apply(step::UnpinNamespace{kContainer});
+  apply(step::UnpinNamespaces{{kContainer}});
   const auto actual = kernel_->observe(scope());
   EXPECT_EQ(actual.veths.at(veth().host).peer.str(), "");
   EXPECT_FALSE(actual.veths.at(veth().host).peer_up);
@@ -171,7 +171,7 @@ TEST_F(KernelObserve, ANamespaceMadeByOthersIsPinnedAndStaysWhenItIsLetGo) {
   const auto theirs = netns::Namespace::create();
   apply(step::PinNamespace{kContainer, "/proc/self/fd/" + std::to_string(theirs.fd())});
   EXPECT_TRUE(inside().same_as(theirs));
-  apply(step::UnpinNamespace{kContainer});
+  apply(step::UnpinNamespaces{{kContainer}});
   EXPECT_EQ(sh(theirs, "true").status, 0);
   EXPECT_THAT(kernel_->observe(everything()).namespaces, IsEmpty());
 }
@@ -184,7 +184,7 @@ TEST_F(KernelObserve, APinThatFailsLeavesNothing) {
 
 TEST_F(KernelObserve, AHalfMadePinIsFinishedByTheNextOne) {
   add_namespace();
-  apply(step::UnpinNamespace{kContainer});
+  apply(step::UnpinNamespaces{{kContainer}});
   std::ofstream(state_ + "/netns/" + kContainer).flush();
   EXPECT_THAT(kernel_->observe(scope()).namespaces, IsEmpty());
   EXPECT_THAT(kernel_->observe(everything()).namespaces, ElementsAre(Key(kContainer)));

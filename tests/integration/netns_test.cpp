@@ -230,6 +230,27 @@ bool reports_a_removed_link(int events) {
   return false;
 }
 
+TEST(NamespaceToCome, HasRunTheFunctionInsideWhenItIsTaken) {
+  std::uint64_t cookie = 0;
+  netns::NamespaceToCome coming([&cookie] { cookie = Namespace::current_cookie(); });
+  const Namespace box = coming.take();
+  EXPECT_EQ(box.cookie(), cookie);
+  EXPECT_NE(box.cookie(), Namespace::current_cookie());
+}
+
+TEST(NamespaceToCome, ThrowsWhenItIsTakenWhatTheFunctionInsideThrew) {
+  netns::NamespaceToCome coming([] { throw std::runtime_error("inside"); });
+  EXPECT_THROW((void)coming.take(), std::runtime_error);
+}
+
+TEST(NamespaceToCome, NeedNotBeTaken) {
+  bool ran = false;
+  {
+    const netns::NamespaceToCome coming([&ran] { ran = true; });
+  }
+  EXPECT_TRUE(ran);  // its end was waited for
+}
+
 TEST(Pin, KeepsTheNamespaceWhenAllHandlesAreClosed) {
   const std::string path = scratch("box");
   std::uint64_t cookie = 0;
@@ -326,6 +347,40 @@ std::size_t mounts_at(const std::string& path) {
     if (line.find(" " + path + " ") != std::string::npos) ++found;
   }
   return found;
+}
+
+std::set<std::string> names_in(const std::string& directory) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) names.insert(entry.path().filename());
+  return names;
+}
+
+TEST(PinDirectory, ManyPinsGoAtOnceAndTheOthersStay) {
+  const std::string directory = scratch("pins");
+  netns::prepare_pin_directory(directory);
+  for (const char* name : {"/a", "/b", "/stays"}) netns::pin(Namespace::create(), directory + name);
+  std::ofstream{directory + "/half"};
+  netns::unpin(directory, {"a", "half", "b", "missing"});
+  EXPECT_EQ(names_in(directory), std::set<std::string>{"stays"});
+  EXPECT_TRUE(netns::is_pinned(directory + "/stays"));
+}
+
+// Killed in the middle, the namespaces hang on while their pins look as if only the files were left.
+TEST(PinDirectory, UnpinFreesWhatAnInterruptedCallHadGathered) {
+  const World world;
+  const std::string directory = scratch("pins");
+  netns::prepare_pin_directory(directory);
+  netns::pin(World::add_neighbour("peer", "203.0.113.1/24", "203.0.113.2/24"), directory + "/a");
+  const std::string heap = directory + "/.going";
+  std::filesystem::create_directory(heap);
+  ASSERT_EQ(::mount("tmpfs", heap.c_str(), "tmpfs", 0, nullptr), 0);
+  std::ofstream{heap + "/a"};
+  ASSERT_EQ(::mount((directory + "/a").c_str(), (heap + "/a").c_str(), nullptr, MS_MOVE, nullptr), 0);
+  const netns::UniqueFd events = link_events();
+  netns::unpin(directory, {"a"});
+  EXPECT_EQ(names_in(directory), std::set<std::string>{});
+  EXPECT_EQ(mounts_at(heap), 0U);
+  EXPECT_TRUE(reports_a_removed_link(events.get()));
 }
 
 TEST(PinDirectory, IsMadeAMountPointOnce) {

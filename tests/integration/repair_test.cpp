@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/fault_cli.h"
 #include "tests/support/program.h"
 #include "tests/support/snapshot.h"
 #include "tests/support/traffic.h"
@@ -85,7 +86,9 @@ TEST_P(Repair, SaysItMendsItAndTouchesNothingElse) {
 }
 
 const std::vector<Damage> kDamages{
-    {"ARuleDeleted", "iptables-legacy -t nat -D MINIBRIDGE-PUBLISH 1", "8080"},
+    {"ARuleDeleted",
+     "eval iptables-legacy -t nat -D $(iptables-legacy -t nat -S MINIBRIDGE-PUBLISH | sed -n '/8080/s/^-A //p')",
+     "8080"},
     {"AJumpDeleted",
      "iptables-legacy -D FORWARD -j MINIBRIDGE-FORWARD -m comment --comment "
      "\"$(iptables-legacy-save | sed -n 's/^-A FORWARD .*comment \"\\(.*\\)\" -j MINIBRIDGE-FORWARD/\\1/p')\"",
@@ -99,7 +102,7 @@ const std::vector<Damage> kDamages{
      "eval iptables-legacy -A $rule",
      "MINIBRIDGE-ENTER"},
     {"ARuleTwice",
-     "rule=$(iptables-legacy -t nat -S MINIBRIDGE-PUBLISH | sed -n '2s/^-A //p'); "
+     "rule=$(iptables-legacy -t nat -S MINIBRIDGE-PUBLISH | sed -n '/8080/s/^-A //p'); "
      "eval iptables-legacy -t nat -A $rule",
      "8080"},
     {"AForeignRuleInOurChain", "iptables-legacy -I MINIBRIDGE-FORWARD -s 10.66.0.0/16 -j ACCEPT", "10.66.0.0/16"},
@@ -114,6 +117,7 @@ const std::vector<Damage> kDamages{
     {"ThePortOutOfTheBridge", "ip link set $LINK nomaster", "br-n1"},
     {"ThePortWithoutHairpin", "ip link set $LINK type bridge_slave hairpin off", "hairpin"},
     {"NoRouteLocalnet", "sysctl -qw net.ipv4.conf.br-n1.route_localnet=0", "route_localnet"},
+    {"RouterAdvertisementsBelieved", "sysctl -qw net.ipv6.conf.br-n1.accept_ra=2", "accept_ra"},
     {"ForwardingOff", "sysctl -qw net.ipv4.ip_forward=0", "ip_forward"},
     {"TheRouteInsideDeleted", "ip netns exec mb-web ip route del default", "default"},
     {"TheAddressInsideDeleted", "ip netns exec mb-web ip address flush dev eth0", "10.20.0.2"},
@@ -181,7 +185,9 @@ TEST_F(RepairOnce, WithNothingWrongSaysSoAndCommitsNoTable) {
 TEST_F(RepairOnce, TheNextVerbFindsTheContainerWhoseSupervisorWasKilled) {
   Program::must_mb("run -d -p 8080:80 --name web");
   const auto web = Program::inspect("web");
-  must("kill -9 " + std::to_string(web["supervisor_pid"].get<int>()));
+  const auto supervisor = web["supervisor_pid"].get<pid_t>();
+  must("kill -9 " + std::to_string(supervisor));
+  ASSERT_TRUE(ends(supervisor));
   Program::must_mb("create c2");
   const auto after = Program::inspect("web");
   EXPECT_EQ(after["status"], "exited");

@@ -56,10 +56,12 @@ Packet parse_frame(const std::string& frame);
 
 using PacketTest = std::function<bool(const Packet&)>;
 
+enum class Direction { both, incoming };
+
 class Capture {
  public:
-  /// Sees everything that passes `interface` from now on.
-  Capture(const netns::Namespace& where, const std::string& interface);
+  /// Sees everything that passes `interface` from now on, or only what comes in.
+  Capture(const netns::Namespace& where, const std::string& interface, Direction direction = Direction::both);
 
   /// What came by since the last call. Does not wait.
   std::vector<Packet> drain();

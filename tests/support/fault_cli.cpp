@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tests/support/fault_cli.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -18,6 +19,7 @@
 #include <fmt/format.h>
 
 #include "src/container/alive.h"
+#include "src/container/name_servers.h"
 #include "src/engine/session.h"
 #include "tests/support/fault_host.h"
 
@@ -114,6 +116,7 @@ engine::Engine CliHost::engine() const {
   engine::Setup setup;
   setup.state_dir = state_dir_;
   setup.is_alive = [dir = state_dir_](const Id& id) { return mb::container::is_alive(dir, id); };
+  setup.name_servers = mb::container::make_name_servers(state_dir_);
   setup.now = [] { return std::int64_t{0}; };
   setup.draw_state_id = [] { return "00000000"; };
   return engine::Engine(setup);
@@ -146,6 +149,8 @@ std::vector<pid_t> CliHost::stray_processes() const {
   for (const auto& container : containers()) {
     if (container.status == ContainerStatus::running) supervisors.insert(container.supervisor_pid);
   }
+  // One of a verb that was killed goes with the next verb; engine().check() tells when it did not.
+  for (const pid_t pid : name_server_supervisors(state_dir_)) supervisors.insert(pid);
   std::vector<pid_t> stray;
   for (const pid_t pid : processes()) {
     pid_t ancestor = pid;
@@ -196,6 +201,18 @@ std::string foreign_rules() {
 }
 
 bool ends(pid_t pid, std::chrono::milliseconds deadline) { return wait_for(open_process(pid), deadline); }
+
+std::vector<pid_t> name_server_supervisors(const std::string& state_dir) {
+  std::vector<pid_t> found;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(state_dir + "/names", absent)) {
+    const netns::UniqueFd file(::open((entry.path() / "dnsmasq.conf").c_str(), O_RDONLY | O_CLOEXEC));
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    if (file && ::fcntl(file.get(), F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) found.push_back(lock.l_pid);
+  }
+  return found;
+}
 
 std::vector<pid_t> children_of(pid_t pid) {
   std::istringstream list(read_file(fmt::format("/proc/{0}/task/{0}/children", pid)));

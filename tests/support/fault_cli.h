@@ -62,6 +62,9 @@ std::string foreign_rules();
 /// Waits for a process that need not be ours. False: it lives after the deadline.
 bool ends(pid_t pid, std::chrono::milliseconds deadline = std::chrono::seconds(20));
 
+/// The supervisors of name servers: who holds the lock on a server's configuration.
+std::vector<pid_t> name_server_supervisors(const std::string& state_dir);
+
 /// Processes whose parent is `pid`.
 std::vector<pid_t> children_of(pid_t pid);
 

@@ -185,12 +185,23 @@ std::string find_orphans(const std::string& state_dir) {
   return text;
 }
 
+namespace {
+
+change::EndpointRequest endpoint_in(const std::string& network) {
+  change::EndpointRequest request;
+  request.network = network;
+  request.host_link = InterfaceName::parse("mb" + fresh(12));
+  return request;
+}
+
+}  // namespace
+
 change::AddNetwork network(const std::string& name, const std::string& subnet) {
   change::AddNetwork add;
   add.id = fresh(12);
   add.name = Name::parse(name);
   add.bridge = InterfaceName::parse("br-" + name);
-  add.subnet = Subnet::parse(subnet);
+  add.v4.subnet = Subnet::parse(subnet);
   return add;
 }
 
@@ -203,12 +214,16 @@ change::AddContainer container(const std::string& name, const std::vector<std::s
   add.container.hostname = name;
   for (const auto& spec : publish) add.container.publish.push_back(PublishSpec::parse(spec));
   for (const auto& network : networks) {
-    change::EndpointRequest request;
-    request.network = network;
-    request.host_link = InterfaceName::parse("mb" + fresh(12));
-    add.endpoints.push_back(request);
+    add.endpoints.push_back(endpoint_in(network));
   }
   return add;
+}
+
+change::Connect connection(const std::string& name, const std::string& to) {
+  change::Connect connect;
+  connect.container = name;
+  connect.endpoint = endpoint_in(to);
+  return connect;
 }
 
 FaultHost::FaultHost() : state_dir_(new_directory() + "/state"), engine_(setup()) { add_foreign_rules(); }

@@ -18,6 +18,8 @@ namespace mb::test {
 /// A container that is a namespace with one endpoint in each of the networks, publishing `publish`.
 change::AddContainer container(const std::string& name, const std::vector<std::string>& networks,
                                const std::vector<std::string>& publish = {});
+/// A further network for a container.
+change::Connect connection(const std::string& name, const std::string& to);
 /// A network whose bridge is called after it ("br-NAME").
 change::AddNetwork network(const std::string& name, const std::string& subnet);
 

@@ -36,13 +36,21 @@ class FaultyKernel final : public kernel::Kernel {
     if (fails) fail(faults_.failed_step);
   }
 
+  bool filters_bridged_frames(Family family) override { return real_->filters_bridged_frames(family); }
   kernel::Features features() override { return real_->features(); }
   std::vector<Route> routes(Family family) override { return real_->routes(family); }
   std::vector<IpAddress> local_addresses(Family family) override { return real_->local_addresses(family); }
+  std::optional<FoundLink> host_link(const InterfaceName& name) override { return real_->host_link(name); }
   std::vector<Listener> listeners(Protocol protocol) override { return real_->listeners(protocol); }
   std::optional<std::string> holder_of(const Listener& listener) override { return real_->holder_of(listener); }
   PortRange ephemeral_ports() override { return real_->ephemeral_ports(); }
   NamespaceContents inspect_namespace(const std::string& path) override { return real_->inspect_namespace(path); }
+  std::string machine_id() override { return real_->machine_id(); }
+  std::uint32_t uplink_mtu() override { return real_->uplink_mtu(); }
+  std::vector<std::string> following_uplinks() override { return real_->following_uplinks(); }
+  std::optional<std::string> ipv6_obstacle() override { return real_->ipv6_obstacle(); }
+  bool can_serve_names() override { return real_->can_serve_names(); }
+  HostReport report(const ReportScope& scope) override { return real_->report(scope); }
   std::uint64_t namespace_cookie() override { return real_->namespace_cookie(); }
 
  private:

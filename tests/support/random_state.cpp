@@ -57,7 +57,8 @@ Match random_match(Random& random) {
 }
 
 Target random_target(Random& random) {
-  switch (random.below(8)) {
+  switch (random.below(9)) {
+    case 7: return target::Goto{"C" + random.text(kWordLetters, 27)};
     case 0: return target::None{};
     case 1: return target::Accept{};
     case 2: return target::Drop{};
@@ -100,11 +101,27 @@ change::AddNetwork random_network(Random& random) {
   network.id = random.hex(12);
   network.name = Name::parse(fmt::format("net{}", random.below(5)));
   network.bridge = InterfaceName::parse("br" + network.name.str());
-  if (random.chance(50)) network.subnet = Subnet::parse(fmt::format("10.{}.0.0/28", random.below(9)));
+  if (random.chance(50)) network.v4.subnet = Subnet::parse(fmt::format("10.{}.0.0/28", random.below(9)));
   if (random.chance(30)) network.mtu = 1400;
   if (random.chance(20)) network.internal = true;
   if (random.chance(20)) network.masquerade = false;
+  if (random.chance(50)) network.v6.emplace();
+  if (random.chance(20)) network.icc = false;
+  if (!network.internal && random.chance(30)) network.mode = NetworkMode::routed;
+  if (!network.internal && random.chance(10)) network.mode = NetworkMode::unprotected;
   return network;
+}
+
+change::EndpointRequest random_endpoint(Random& random, const Network& network) {
+  change::EndpointRequest request;
+  request.network = network.name.str();
+  request.host_link = new_link(random);
+  for (const auto& pool : network.pools) {
+    if (random.chance(20)) request.addresses.push_back(pool.subnet.base().plus(2 + random.below(9)));
+  }
+  if (random.chance(20)) request.mac = MacAddress::derived_from(random_address(random));
+  if (random.chance(20)) request.gateway_priority = static_cast<std::int32_t>(random.below(3));
+  return request;
 }
 
 change::AddContainer random_container(Random& random, const StateView& state) {
@@ -125,10 +142,7 @@ change::AddContainer random_container(Random& random, const StateView& state) {
   if (random.chance(20)) container.sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
   for (const auto& network : state.networks()) {
     if (random.chance(40)) continue;
-    change::EndpointRequest request{network.name.str(), new_link(random), std::nullopt, std::nullopt};
-    if (random.chance(20)) request.address = network.pools.front().subnet.base().plus(2 + random.below(9));
-    if (random.chance(20)) request.mac = MacAddress::derived_from(random_address(random));
-    add.endpoints.push_back(request);
+    add.endpoints.push_back(random_endpoint(random, network));
   }
   container.publish = random_specs(random);
   add.draw = random.below(1000);
@@ -146,7 +160,7 @@ void damage_bridge(KernelState& world, Random& random, const Identity& identity)
   auto* entry = pick(world.bridges, random);
   if (entry == nullptr || entry->second.group != identity.group) return;
   auto& bridge = entry->second;
-  switch (random.below(7)) {
+  switch (random.below(8)) {
     case 0: bridge.up = false; return;
     case 1: bridge.addresses.clear(); return;
     case 2: bridge.route_localnet = false; return;
@@ -156,6 +170,7 @@ void damage_bridge(KernelState& world, Random& random, const Identity& identity)
       bridge.group = identity.trash;
       bridge.up = false;
       return;
+    case 6: bridge.accept_ra = 2; return;
     default: {
       const auto name = bridge.name;
       world.bridges.erase(name);
@@ -270,8 +285,12 @@ void damage_hooks(KernelState& world, Random& random) {
 }
 
 void damage_files(KernelState& world, Random& random) {
+  if (!world.name_servers.empty() && random.chance(30)) {
+    world.name_servers.erase(world.name_servers.begin());
+    return;
+  }
   auto* file = pick(world.files, random);
-  if (file == nullptr) return;
+  if (file == nullptr || world.directories.empty()) return;
   switch (random.below(3)) {
     case 0: file->second += "# edited\n"; return;
     case 1: world.files.erase(file->first); return;
@@ -313,7 +332,7 @@ Rule random_rule(Random& random) {
 Change random_change(Random& random, const StateView& state) {
   const auto containers = state.containers();
   const auto some = [&] { return containers.empty() ? Id("none") : random.one_of(containers).id; };
-  switch (random.below(12)) {
+  switch (random.below(15)) {
     case 0:
     case 1: return random_network(random);
     case 2: return change::RemoveNetwork{fmt::format("net{}", random.below(5))};
@@ -323,6 +342,13 @@ Change random_change(Random& random, const StateView& state) {
       return change::StartContainer{some(), 1, 2, "/proc/99/ns/net", "nameserver 192.0.2.54\n", 3, random.below(999)};
     case 6: return change::Publish{some(), random_specs(random), random.below(999)};
     case 7: return change::Unpublish{some(), random_specs(random)};
+    case 8: return change::Publish{some(), random_specs(random), random.below(999), true};
+    case 9: {
+      const auto networks = state.networks();
+      if (networks.empty()) return random_network(random);
+      return change::Connect{some(), random_endpoint(random, random.one_of(networks)), {}, {}, random.below(999)};
+    }
+    case 10: return change::Disconnect{some(), fmt::format("net{}", random.below(5))};
     default: return random_container(random, state);
   }
 }
@@ -336,13 +362,21 @@ void grow(FakeState& state, Random& random, int count) {
   }
 }
 
-plan::DesiredInput whole_input(const StateView& state, const Identity& identity, bool devgroup) {
+plan::DesiredInput whole_input(const StateView& state, const Identity& identity, bool devgroup, bool name_servers) {
   plan::DesiredInput input;
   input.identity = identity;
   input.devgroup = devgroup;
   input.networks = state.networks();
   for (const auto& network : input.networks) input.bridges_of.insert(network.id);
   input.containers = state.containers();
+  input.name_servers = name_servers;
+  for (const auto& container : input.containers) {
+    if (!container.wants_network()) continue;
+    for (const auto& endpoint : container.endpoints) {
+      input.populated.insert(endpoint.network);
+      input.members[endpoint.network].push_back(container);
+    }
+  }
   return input;
 }
 
@@ -357,12 +391,18 @@ Scope whole_scope(const plan::DesiredInput& input) {
 KernelState random_strangers(Random& random) {
   KernelState world;
   const auto their_bridge = InterfaceName::parse("docker0");
-  world.bridges[their_bridge] = {their_bridge, 0, MacAddress::parse("02:42:00:00:00:01"), 1500, true, false, "", {}};
+  auto& theirs = world.bridges[their_bridge];
+  theirs.name = their_bridge;
+  theirs.mac = MacAddress::parse("02:42:00:00:00:01");
+  theirs.mtu = 1500;
+  theirs.route_localnet = false;
+  theirs.accept_ra = 1;
   VethState veth;
   veth.host = InterfaceName::parse("veth1234567");
   veth.bridge = their_bridge;
   world.veths[veth.host] = veth;
   world.sysctls[{Id(), "net.ipv4.ip_forward"}] = {"0", {{"net.ipv4.conf.all.forwarding", "0"}}};
+  world.sysctls[{Id(), "net.ipv6.conf.all.forwarding"}] = {"0", {{"net.ipv6.conf.default.forwarding", "0"}}};
   for (const auto& [table, chain] :
        {std::pair{Table::filter, "FORWARD"}, std::pair{Table::filter, "INPUT"}, std::pair{Table::nat, "PREROUTING"},
         std::pair{Table::nat, "OUTPUT"}, std::pair{Table::nat, "POSTROUTING"}, std::pair{Table::raw, "PREROUTING"},

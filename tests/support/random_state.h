@@ -45,7 +45,8 @@ Change random_change(Random& random, const StateView& state);
 void grow(FakeState& state, Random& random, int count);
 
 // Everything that the state holds, in scope.
-plan::DesiredInput whole_input(const StateView& state, const Identity& identity, bool devgroup);
+plan::DesiredInput whole_input(const StateView& state, const Identity& identity, bool devgroup,
+                               bool name_servers = true);
 Scope whole_scope(const plan::DesiredInput& input);
 
 // A kernel with foreign bridges, veths and rules and nothing of ours; forwarding off.

@@ -6,6 +6,7 @@
 
 #include "src/base/overloaded.h"
 #include "src/model/chains.h"
+#include "src/model/name_files.h"
 
 namespace mb::test {
 namespace {
@@ -36,9 +37,11 @@ class World {
     require(!state_.namespaces.contains(s.container), "namespace pinned twice");
     state_.namespaces[s.container] = {s.container, s.source, s.source.empty(), {}};
   }
-  void operator()(const step::UnpinNamespace& s) const {
-    require(state_.namespaces.erase(s.container) == 1, "no such namespace");
-    std::erase_if(state_.sysctls, [&](const auto& entry) { return entry.first.container == s.container; });
+  void operator()(const step::UnpinNamespaces& s) const {
+    for (const auto& container : s.containers) {
+      require(state_.namespaces.erase(container) == 1, "no such namespace");
+      std::erase_if(state_.sysctls, [&](const auto& entry) { return entry.first.container == container; });
+    }
   }
   void operator()(const step::LinkNamespace& s) const { space(s.container).link_name = s.link_name; }
   void operator()(const step::UnlinkNamespace& s) const {
@@ -65,6 +68,7 @@ class World {
     veth.peer_up = false;
     veth.addresses.clear();
     veth.gateways.clear();
+    veth.rested.clear();
     state_.veths[veth.host] = veth;
   }
 
@@ -84,9 +88,11 @@ class World {
     auto& addresses = addresses_of(s.link);
     require(std::find(addresses.begin(), addresses.end(), s.address) == addresses.end(), "address exists");
     addresses.push_back(s.address);
+    if (auto* bridge = adopted(s.link)) bridge->marked.push_back(s.address);
   }
   void operator()(const step::DeleteAddress& s) const {
     require(std::erase(addresses_of(s.link), s.address) == 1, "no such address");
+    if (auto* bridge = adopted(s.link)) require(std::erase(bridge->marked, s.address) == 1, "a foreign address goes");
     if (s.link.container.empty()) return;
     std::erase_if(peer(s.link).gateways,
                   [&](const IpAddress& gateway) { return s.address.subnet().contains(gateway); });
@@ -97,11 +103,21 @@ class World {
     require(std::any_of(veth.addresses.begin(), veth.addresses.end(),
                         [&](const InterfaceAddress& address) { return address.subnet().contains(s.gateway); }),
             "gateway out of reach");
-    require(std::find(veth.gateways.begin(), veth.gateways.end(), s.gateway) == veth.gateways.end(), "route exists");
+    require(!has_default_route(s.link.container, s.gateway.family()), "route exists");
     veth.gateways.push_back(s.gateway);
   }
   void operator()(const step::DeleteDefaultRoute& s) const {
     require(std::erase(peer(s.link).gateways, s.gateway) == 1, "no such route");
+  }
+
+  void operator()(const step::Announce& s) const {
+    const auto& veth = peer(s.link);
+    require(veth.peer_up && veth.up, "an announcement over a link that is down");
+    for (const auto& address : s.addresses) {
+      require(std::any_of(veth.addresses.begin(), veth.addresses.end(),
+                          [&](const InterfaceAddress& held) { return held.address == address; }),
+              "an announcement of an address that is not there");
+    }
   }
 
   void operator()(const step::TakeLinksDown& s) const {
@@ -132,10 +148,19 @@ class World {
   }
 
   void operator()(const step::WriteFile& s) const {
-    require(std::any_of(state_.directories.begin(), state_.directories.end(),
-                        [&](const Id& id) { return s.path.starts_with("containers/" + id + "/"); }),
-            "no directory for " + s.path);
+    require(
+        is_name_file(s.path) || std::any_of(state_.directories.begin(), state_.directories.end(),
+                                            [&](const Id& id) { return s.path.starts_with("containers/" + id + "/"); }),
+        "no directory for " + s.path);
     state_.files[s.path] = s.content;
+  }
+  void operator()(const step::RemoveFile& s) const { state_.files.erase(s.path); }
+  void operator()(const step::StartNameServer& s) const {
+    require(state_.files.contains(name_server_config_path(s.network)), "a name server without a configuration");
+    require(state_.name_servers.insert(s.network).second, "a second name server");
+  }
+  void operator()(const step::StopNameServer& s) const {
+    require(state_.name_servers.erase(s.network) == 1, "no such name server");
   }
   void operator()(const step::MakeDirectory& s) const {
     require(state_.directories.insert(s.container).second, "directory exists");
@@ -168,6 +193,22 @@ class World {
     throw std::logic_error("the simulated kernel refuses: no " + link.name.str() + " in " + link.container);
   }
 
+  BridgeState* adopted(const LinkRef& link) const {
+    if (!link.container.empty()) return nullptr;
+    const auto found = state_.bridges.find(link.name);
+    return found == state_.bridges.end() || is_minibridge_group(found->second.group) ? nullptr : &found->second;
+  }
+
+  // The kernel takes one of each family, whatever the link.
+  bool has_default_route(const Id& container, Family family) const {
+    return std::any_of(state_.veths.begin(), state_.veths.end(), [&](const auto& entry) {
+      const auto& gateways = entry.second.gateways;
+      return entry.second.container == container &&
+             std::any_of(gateways.begin(), gateways.end(),
+                         [&](const IpAddress& gateway) { return gateway.family() == family; });
+    });
+  }
+
   std::vector<InterfaceAddress>& addresses_of(const LinkRef& link) const {
     if (!link.container.empty()) return peer(link).addresses;
     const auto found = state_.bridges.find(link.name);
@@ -185,6 +226,7 @@ class World {
       require(!to.master && !to.hairpin, "a bridge is no port");
       set(bridge->second.up, to.up);
       set(bridge->second.route_localnet, to.route_localnet);
+      set(bridge->second.accept_ra, to.accept_ra);
       set(bridge->second.mac, to.mac);
       set(bridge->second.mtu, to.mtu);
       set(bridge->second.alias, to.alias);
@@ -298,7 +340,8 @@ Actual observe(const KernelState& world, const Identity& identity, const Scope& 
   const auto ours = [&](std::uint32_t group) { return group == identity.group || group == identity.trash; };
   seen.rules = hooks_where(world.rules, true);
   std::erase_if(seen.bridges, [&](const auto& entry) {
-    return !scope.bridges.contains(entry.first) && !(scope.everything && ours(entry.second.group));
+    return !scope.bridges.contains(entry.first) &&
+           !(scope.everything && (ours(entry.second.group) || !entry.second.marked.empty()));
   });
   std::erase_if(seen.veths, [&](const auto& entry) {
     return !scope.veths.contains(entry.first) && !(scope.everything && ours(entry.second.group));
@@ -307,12 +350,15 @@ Actual observe(const KernelState& world, const Identity& identity, const Scope& 
   std::erase_if(seen.namespaces, [&](const auto& entry) { return !scope.namespaces.contains(entry.first); });
   std::erase_if(seen.sysctls, [&](const auto& entry) { return !scope.sysctls.contains(entry.first); });
   std::erase_if(seen.directories, [&](const Id& id) { return !scope.directories.contains(id); });
-  std::erase_if(seen.files, [&](const auto& entry) { return !belongs_to(entry.first, scope.directories); });
+  std::erase_if(seen.files, [&](const auto& entry) {
+    return !belongs_to(entry.first, scope.directories) && !scope.files.contains(entry.first);
+  });
+  std::erase_if(seen.name_servers, [&](const Id& id) { return !scope.name_servers.contains(id); });
   for (auto& [key, table] : seen.rules) {
-    const auto publish = table.chains.find(std::string(kPublishChain));
-    if (publish == table.chains.end()) continue;
-    std::erase_if(publish->second,
-                  [&](const Rule& rule) { return !scope.owners.contains(std::string(owner_of(rule))); });
+    for (auto& [name, rules] : table.chains) {
+      if (!is_by_owner(name)) continue;
+      std::erase_if(rules, [&](const Rule& rule) { return !scope.owners.contains(std::string(owner_of(rule))); });
+    }
   }
   return seen;
 }

@@ -39,10 +39,10 @@ std::string without_volatile(const std::string& text) {
   return std::regex_replace(text, kVolatile, "");
 }
 
-// A bridge of ours gets its fe80:: address some time after it is up, and its multicast route a new place in the list
+// A link's own fe80:: address is its own only when no neighbour has objected. A bridge of ours gets its fe80:: address some time after it is up, and its multicast route a new place in the list
 // when it comes up again: the kernel's affair.
 std::string without_late_routes(const std::string& text) {
-  static const std::regex kLate(R"((fe80::|ff00::/8).* dev (br-|minibridge|mb))");
+  static const std::regex kLate(R"((fe80::|ff00::/8).* dev (br-|minibridge|mb)|^local fe80::)");
   std::string kept;
   for (const auto& line : lines_of(text)) {
     if (!std::regex_search(line, kLate)) kept += line + "\n";
@@ -77,6 +77,13 @@ std::string sysctls() {
   return text;
 }
 
+// Asking for a link makes the kernel settle its carrier, which it otherwise does up to a second later; twice, because that
+// of a bridge follows that of its ports.
+void settle_carriers() {
+  const std::string links = "ip -o link | sed 's/^[0-9]*: \\([^:@]*\\).*/link show dev \\1/'";
+  for (int pass = 0; pass < 2; ++pass) must(links + " | ip -force -batch - >/dev/null 2>&1 || true");
+}
+
 }  // namespace
 
 std::string normalise_rules(const std::string& dump, const SnapshotOptions& options) {
@@ -98,6 +105,7 @@ std::string normalise_rules(const std::string& dump, const SnapshotOptions& opti
 
 std::string snapshot_host(const SnapshotOptions& options) {
   std::string text;
+  settle_carriers();
   const auto section = [&](const std::string& title, const std::string& body) { text += "## " + title + "\n" + body; };
   for (const std::string command : {"iptables-legacy-save -c", "ip6tables-legacy-save -c"}) {
     section(command, normalise_rules(must(command), options));

@@ -2,6 +2,7 @@
 #include "tests/support/traffic.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,8 @@
 #include <stdexcept>
 #include <system_error>
 #include <utility>
+
+#include "tests/support/frames.h"
 
 namespace mb::test {
 namespace {
@@ -130,10 +133,28 @@ Outcome read_reply(int fd, Clock::time_point deadline, Outcome outcome) {
   return outcome;
 }
 
+// An address that may name an interface of its namespace: "fe80::1%up0".
+Address parse_peer(const netns::Namespace& from, const std::string& text, std::uint16_t port) {
+  const auto percent = text.find('%');
+  Address peer = parse_address(text.substr(0, percent), port);
+  if (percent == std::string::npos) return peer;
+  const std::string interface = text.substr(percent + 1);
+  reinterpret_cast<sockaddr_in6*>(&peer.storage)->sin6_scope_id =
+      netns::run_in(from, [&] { return ::if_nametoindex(interface.c_str()); });
+  return peer;
+}
+
+netns::UniqueFd connect_to(const netns::Namespace& from, int type, const std::string& address, std::uint16_t port) {
+  const Address peer = parse_peer(from, address, port);
+  netns::UniqueFd fd = open_socket(from, peer.family(), type);
+  if (::connect(fd.get(), peer.raw(), peer.size) != 0 && errno != EINPROGRESS) fail("cannot connect to " + address);
+  return fd;
+}
+
 Outcome talk(int type, const netns::Namespace& from, const std::string& address, std::uint16_t port,
              const TalkOptions& options) {
   const auto deadline = Clock::now() + options.deadline;
-  const Address peer = parse_address(address, port);
+  const Address peer = parse_peer(from, address, port);
   const netns::UniqueFd fd = open_socket(from, peer.family(), type);
   if (!options.from_address.empty() || options.from_port != 0) {
     const std::string any = peer.family() == AF_INET6 ? "::" : "0.0.0.0";
@@ -171,6 +192,99 @@ Outcome tcp_talk(const netns::Namespace& from, const std::string& address, std::
 Outcome udp_talk(const netns::Namespace& from, const std::string& address, std::uint16_t port,
                  const TalkOptions& options) {
   return talk(SOCK_DGRAM, from, address, port, options);
+}
+
+// ------------------------------------------------------------------ a connection that stays, and a flood
+
+Conversation::Conversation(const netns::Namespace& from, const std::string& address, std::uint16_t port)
+    : fd_(connect_to(from, SOCK_STREAM, address, port)) {
+  if (!wait_until(Clock::now() + TalkOptions{}.deadline, fd_.get(), POLLOUT) || pending_error(fd_.get()) != 0) {
+    throw std::runtime_error("no connection to " + address);
+  }
+}
+
+Outcome Conversation::say() {
+  const TalkOptions usual;
+  if (::send(fd_.get(), usual.message.data(), usual.message.size(), MSG_NOSIGNAL) < 0) return failed(errno, {});
+  return read_reply(fd_.get(), Clock::now() + usual.deadline, {});
+}
+
+Flood::Flood(const netns::Namespace& from, const std::string& address, std::uint16_t port)
+    : fd_(connect_to(from, SOCK_DGRAM, address, port)), thread_([this] {
+        constexpr std::uint64_t kBurst = 20;
+        for (std::uint64_t tries = 1; !stop_; ++tries) {
+          // A link that is down, a full queue, a refusal: it goes on.
+          if (::send(fd_.get(), "flood", 5, MSG_NOSIGNAL) >= 0) ++sent_;
+          // Two processors are to do other things besides.
+          if (tries % kBurst == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
+      }) {}
+
+Flood::~Flood() {
+  stop_ = true;
+  thread_.join();
+}
+
+void Flood::wait_for(std::uint64_t more) const {
+  const auto end = Clock::now() + std::chrono::seconds(20);
+  const auto until = sent_ + more;
+  while (sent_ < until) {
+    if (Clock::now() > end) throw std::runtime_error("the flood does not flow");
+    std::this_thread::yield();
+  }
+}
+
+// ------------------------------------------------------------------ ping
+
+namespace {
+
+// The eight bytes before the text of an echo message. The kernel sums up ICMPv6 by itself.
+std::string echo_request(bool v6, std::uint16_t identifier, const std::string& text) {
+  std::string message(8, '\0');
+  message[0] = static_cast<char>(v6 ? 128 : 8);
+  message[4] = static_cast<char>(identifier >> 8);
+  message[5] = static_cast<char>(identifier & 0xff);
+  message += text;
+  if (v6) return message;
+  const std::uint16_t sum = internet_checksum(message);
+  message[2] = static_cast<char>(sum >> 8);
+  message[3] = static_cast<char>(sum & 0xff);
+  return message;
+}
+
+// A raw socket hears every ICMP message of its peer; the answer repeats identifier and text. IPv4 comes with its header.
+bool answers(const std::string& request, const std::string& got, bool v6) {
+  const std::size_t header = v6 ? 0 : 20;
+  if (got.size() != header + request.size()) return false;
+  const bool reply = got[header] == static_cast<char>(v6 ? 129 : 0);
+  return reply && got.substr(header + 4) == request.substr(4);
+}
+
+}  // namespace
+
+Outcome ping(const netns::Namespace& from, const std::string& address, const TalkOptions& options) {
+  const auto deadline = Clock::now() + options.deadline;
+  const Address peer = parse_peer(from, address, 0);
+  const bool v6 = peer.family() == AF_INET6;
+  const int protocol = v6 ? int{IPPROTO_ICMPV6} : int{IPPROTO_ICMP};
+  const netns::UniqueFd fd(
+      netns::run_in(from, [&] { return ::socket(peer.family(), SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol); }));
+  if (!fd) fail("cannot open a raw socket");
+  Outcome outcome;
+  if (::connect(fd.get(), peer.raw(), peer.size) != 0) return failed(errno, outcome);
+  const std::string request = echo_request(v6, options.from_port, options.message);
+  if (::send(fd.get(), request.data(), request.size(), 0) < 0) return failed(errno, outcome);
+  while (wait_until(deadline, fd.get(), POLLIN)) {
+    std::string got(2048, '\0');
+    const ssize_t size = ::recv(fd.get(), got.data(), got.size(), 0);
+    if (size < 0 && errno == EAGAIN) continue;
+    if (size < 0) return failed(errno, outcome);
+    got.resize(static_cast<std::size_t>(size));
+    if (!answers(request, got, v6)) continue;
+    outcome.kind = Outcome::kReached;
+    return outcome;
+  }
+  return outcome;
 }
 
 // ------------------------------------------------------------------ servers

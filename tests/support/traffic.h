@@ -7,6 +7,7 @@
 // by a Capture and a barrier packet (capture.h).
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -43,13 +44,52 @@ struct Outcome {
 /// For the message of a failing test: "reached: source=…", "refused: Connection refused".
 std::ostream& operator<<(std::ostream& stream, const Outcome& outcome);
 
-/// Connects, sends the message, reads one line. Addresses of both families, without brackets.
+/// Connects, sends the message, reads one line. Addresses of both families, without brackets; a link-local one with the
+/// interface of the sender, "fe80::1%up0".
 Outcome tcp_talk(const netns::Namespace& from, const std::string& address, std::uint16_t port,
                  const TalkOptions& options = {});
 
 /// Sends the message, waits for one datagram from that same address and port.
 Outcome udp_talk(const netns::Namespace& from, const std::string& address, std::uint16_t port,
                  const TalkOptions& options = {});
+
+/// An echo request with the message in it and `from_port` as its identifier; waits for the answer, whose `reply` stays
+/// empty.
+Outcome ping(const netns::Namespace& from, const std::string& address, const TalkOptions& options = {});
+
+/// A TCP connection that stays: every line said in it is answered.
+class Conversation {
+ public:
+  /// Throws when nobody answers.
+  Conversation(const netns::Namespace& from, const std::string& address, std::uint16_t port);
+
+  /// Says a line and waits for the answer.
+  Outcome say();
+
+ private:
+  netns::UniqueFd fd_;
+};
+
+/// Datagrams in dense bursts, some ten thousand a second, from a thread of its own, until it goes. The text of each is
+/// "flood".
+class Flood {
+ public:
+  Flood(const netns::Namespace& from, const std::string& address, std::uint16_t port);
+  ~Flood();
+  Flood(const Flood&) = delete;
+  Flood& operator=(const Flood&) = delete;
+
+  /// How many have been handed to the kernel so far.
+  [[nodiscard]] std::uint64_t sent() const { return sent_; }
+  /// Returns when `more` further ones have been sent.
+  void wait_for(std::uint64_t more) const;
+
+ private:
+  netns::UniqueFd fd_;
+  std::atomic<std::uint64_t> sent_ = 0;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
 
 /// Answers every line (or datagram) with "source=198.51.100.9:43210" (IPv6: "source=[2001:db8::9]:1")
 /// until it goes. It serves from an ordinary thread; only the socket lives in the namespace.

@@ -21,7 +21,9 @@ using test::port;
 void add(FakeState& state, const Container& container) { state.write({{}, {}, {{std::nullopt, container}}}); }
 void remove(FakeState& state, const Container& container) { state.write({{}, {}, {{container, std::nullopt}}}); }
 
-IpAddress next(const FakeState& state, const Network& network) { return allocate_address(network, Family::v4, state); }
+IpAddress next(const FakeState& state, const Network& network) {
+  return allocate_address(network, Family::v4, state).address;
+}
 
 // Gives the next address to a new container.
 Container give(FakeState& state, const Network& network, const std::string& name) {
@@ -194,7 +196,8 @@ class SettlePort : public testing::Test {
     const auto parsed = PublishSpec::parse(spec);
     const auto family = parsed.host_address ? parsed.host_address->family() : Family::v4;
     std::string settled;
-    const auto error = error_of([&] { settled = settle_port(parsed, family, own, state_, facts_, draw).str(); });
+    const auto error =
+        error_of([&] { settled = settle_port(parsed, {family}, own, state_, facts_, draw).front().str(); });
     return settled.empty() ? error : settled;
   }
 

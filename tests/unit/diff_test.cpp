@@ -18,11 +18,11 @@ using test::container;
 using test::endpoint;
 using test::error_of;
 using test::ip;
+using test::kIdentity;
 using test::network;
 using test::observe;
 using test::port;
 
-const Identity kIdentity = Identity::from_state_id("3fa2c19b");
 const TableKey kFilter{Family::v4, Table::filter};
 const TableKey kNat{Family::v4, Table::nat};
 const TableKey kRaw{Family::v4, Table::raw};
@@ -86,11 +86,11 @@ std::vector<std::string> kinds(const Plan& plan) {
 }
 
 TEST_F(Diff, AddsIsolationThenLinksThenPublishedPorts) {
-  EXPECT_EQ(kinds(first_),
-            (std::vector<std::string>{"commit raw", "commit filter", "set_sysctl", "pin_namespace", "change_link",
-                                      "link_namespace", "make_directory", "write_file", "write_file", "write_file",
-                                      "add_bridge", "add_address", "change_link", "add_veth", "change_link",
-                                      "add_address", "change_link", "add_default_route", "commit nat"}));
+  EXPECT_EQ(kinds(first_), (std::vector<std::string>{
+                               "commit raw",     "commit filter", "set_sysctl",  "make_directory",    "write_file",
+                               "write_file",     "write_file",    "write_file",  "pin_namespace",     "change_link",
+                               "link_namespace", "add_bridge",    "add_address", "change_link",       "add_veth",
+                               "change_link",    "add_address",   "change_link", "add_default_route", "commit nat"}));
 }
 
 TEST_F(Diff, IsEmptyWhenAllIsAsItShouldBe) { EXPECT_EQ(text_of(plan()), ""); }
@@ -100,7 +100,7 @@ TEST_F(Diff, RemovesLinksDownThenRulesThenLinks) {
   const auto steps = plan();
   EXPECT_EQ(kinds(steps),
             (std::vector<std::string>{"take_links_down", "commit raw", "commit filter", "commit nat", "delete_links",
-                                      "unlink_namespace", "unpin_namespace", "remove_directory"}));
+                                      "remove_directory", "unlink_namespace", "unpin_namespaces"}));
   EXPECT_EQ(std::get<step::TakeLinksDown>(steps[0]).links, (std::vector{kBridge, kVeth}));
   EXPECT_EQ(std::get<step::DeleteLinks>(steps[4]).links, (std::vector{kBridge, kVeth}));
   world_ = apply_all(world_, steps);
@@ -120,6 +120,35 @@ TEST_F(Diff, GivesTheSysctlBackLast) {
   input_.sysctls_before = {{"net.ipv4.ip_forward", {"0", {{"net.ipv4.conf.all.forwarding", "0"}}}}};
   const auto steps = plan();
   EXPECT_EQ(print(steps.back()), "set net.ipv4.ip_forward = 0 (was 1)");
+}
+
+TEST_F(Diff, LetsUplinksListenBeforeForwardingAndGivesBackInTheOtherOrder) {
+  input_.networks.front().pools.push_back(test::network("six", "fd00:18::/64").pools.front());
+  input_.following_uplinks = {"eth0"};
+  const auto forwarding = SysctlKey{Id(), "net.ipv6.conf.all.forwarding"};
+  const auto advertisements = SysctlKey{Id(), "net/ipv6/conf/eth0/accept_ra"};
+  scope_ = scope_of({{}, {}, {{std::nullopt, input_.containers.front()}}}, input_);
+  EXPECT_TRUE(scope_.sysctls.contains(forwarding) && scope_.sysctls.contains(advertisements));
+  world_.sysctls[forwarding] = {"0", {}};
+  world_.sysctls[advertisements] = {"1", {}};
+  const auto step_names = [](const Plan& plan) {
+    std::vector<std::string> names;
+    for (const auto& step : plan) {
+      if (const auto* set = std::get_if<step::SetSysctl>(&step)) names.push_back(set->key.name + "=" + set->to.value);
+    }
+    return names;
+  };
+  EXPECT_EQ(step_names(plan()),
+            (std::vector<std::string>{"net/ipv6/conf/eth0/accept_ra=2", "net.ipv6.conf.all.forwarding=1"}));
+  repair();
+  nothing_is_wanted();
+  input_.give_back = true;
+  input_.sysctls_before = {{"net/ipv6/conf/eth0/accept_ra", {"1", {}}},
+                           {"net.ipv6.conf.all.forwarding", {"0", {{"net/ipv6/conf/eth0/forwarding", "0"}}}}};
+  const auto back = plan();
+  EXPECT_EQ(step_names(back),
+            (std::vector<std::string>{"net.ipv6.conf.all.forwarding=0", "net/ipv6/conf/eth0/accept_ra=1"}));
+  EXPECT_EQ(kind_name(back.back()), "set_sysctl");
 }
 
 // ---- one accident, and the steps that repair it
@@ -153,6 +182,7 @@ const std::vector<Accident>& accidents() {
       {"bridge MAC changed", [](KernelState& w) { bridge(w).mac = MacAddress::parse("02:00:00:00:00:01"); },
        "set br-n: address 02:6d:0a:00:00:01\n"},
       {"route_localnet off", [](KernelState& w) { bridge(w).route_localnet = false; }, "set br-n: route_localnet on\n"},
+      {"router advertisements believed", [](KernelState& w) { bridge(w).accept_ra = 2; }, "set br-n: accept_ra 0\n"},
       {"a further address on the bridge is somebody else's",
        [](KernelState& w) {
          bridge(w).addresses.push_back({ip("192.0.2.1"), 32});
@@ -215,8 +245,14 @@ const std::vector<Accident>& accidents() {
        "-j ACCEPT\n"
        "COMMIT\n"},
       {"published port flushed", [](KernelState& w) { chain(w, kNat, kPublishChain).clear(); },
-       "commit table nat: +1 rule\n"
+       "commit table nat: +3 rules\n"
        "*nat\n"
+       "-I MINIBRIDGE-PUBLISH 1 -d 10.0.0.1/32 -i br-n -p udp -m udp --dport 53 -m comment --comment \"minibridge "
+       "network "
+       "n: questions for names stay here\" -j RETURN\n"
+       "-I MINIBRIDGE-PUBLISH 1 -d 10.0.0.1/32 -i br-n -p tcp -m tcp --dport 53 -m comment --comment \"minibridge "
+       "network "
+       "n: questions for names stay here\" -j RETURN\n"
        "-A MINIBRIDGE-PUBLISH -p tcp -m tcp --dport 8080 -m comment --comment \"minibridge web: 8080 -> 80/tcp\" -j "
        "DNAT --to-destination 10.0.0.2:80\n"
        "COMMIT\n"},
@@ -432,6 +468,124 @@ TEST_F(Diff, MakesAnewWhatIsHalfDeletedButWanted) {
   EXPECT_EQ(bridge(world_).group, kIdentity.group);
   EXPECT_EQ(veth(world_).group, kIdentity.group);
   EXPECT_EQ(veth(world_).bridge, kBridge);
+}
+
+TEST_F(Diff, AnAddressThatSomebodyHadBeforeIsAnnouncedOnceTheContainerIsThere) {
+  input_.rested = {{"id-web", ip("10.0.0.2")}};
+  EXPECT_EQ(text_of(plan()), "") << "it is there already";
+  KernelState bare;
+  bare.sysctls[{Id(), "net.ipv4.ip_forward"}] = {"1", {}};
+  const auto steps = diff(desired(input_), observe(bare, kIdentity, scope_), kIdentity, scope_);
+  ASSERT_EQ(kinds(steps).back(), "announce");
+  EXPECT_EQ(print(steps.back()), "tell the neighbours of eth0 in 'id-web' that 10.0.0.2 is at 02:6d:0a:00:00:02");
+  apply_all(bare, steps);
+}
+
+// The network is on a bridge of somebody else that has an address of its own.
+class Adopted : public Diff {
+ protected:
+  Adopted() {
+    network_.adopted_bridge = true;
+    input_.networks = {network_};
+    world_ = {};
+    world_.sysctls[{Id(), "net.ipv4.ip_forward"}] = {"1", {}};
+    world_.sysctls[{Id(), kSwitch}] = {"0", {}};
+    auto& bridge = world_.bridges[kBridge];
+    bridge.name = kBridge;
+    bridge.addresses = {{ip("10.9.0.1"), 24}};
+    scope_ = scope_of({{network_}, {}, {{std::nullopt, input_.containers[0]}}}, input_);
+  }
+  static constexpr const char* kSwitch = "net/ipv4/conf/br-n/route_localnet";
+};
+
+TEST_F(Adopted, GetsTheMissingAddressAndItsNameInTheRules) {
+  const auto before = world_;
+  const auto text = repair();
+  EXPECT_NE(text.find("add address 10.0.0.1/24 to br-n\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("-i br-n "), std::string::npos) << text;
+  EXPECT_NE(text.find("--src-group"), std::string::npos) << "for networks of our own" << text;
+  EXPECT_EQ(text.find("set br-n"), std::string::npos) << text;
+  EXPECT_EQ(world_.sysctls.at({Id(), kSwitch}).value, "1");
+  const auto left = [&] {
+    auto rest = input_;
+    rest.sysctls_before = {{kSwitch, {"0", {}}}};
+    nothing_is_wanted();
+    rest.networks.clear();
+    rest.bridges_of.clear();
+    rest.containers.clear();
+    auto scope = scope_of({{}, {network_}, {}}, rest);
+    scope.everything = true;
+    return apply_all(world_, diff(desired(rest), observe(world_, kIdentity, scope), kIdentity, scope));
+  }();
+  EXPECT_EQ(left.bridges, before.bridges);
+  EXPECT_EQ(left.sysctls.at({Id(), kSwitch}).value, "0");
+  EXPECT_TRUE(left.rules.empty());
+}
+
+TEST_F(Adopted, AnAddressThatItHadAlreadyIsNotOurs) {
+  world_.bridges[kBridge].addresses.push_back({ip("10.0.0.1"), 24});
+  network_.found_addresses = {ip("10.0.0.1")};
+  input_.networks = {network_};
+  EXPECT_EQ(repair().find("add address 10.0.0.1/24 to br-n\n"), std::string::npos);
+  EXPECT_TRUE(world_.bridges[kBridge].marked.empty());
+}
+
+// A container in two networks, the default route by way of the first.
+class TwoNetworks : public Diff {
+ protected:
+  TwoNetworks() {
+    input_.networks.push_back(other_);
+    input_.bridges_of.insert(other_.id);
+    auto& web = input_.containers.at(0);
+    web.endpoints.push_back(endpoint(other_, "10.1.0.3", "eth1"));
+    route_through(0);
+    scope_ = scope_of({{other_}, {}, {{web, web}}}, input_);
+    world_ = apply_all(world_, plan());
+  }
+  void route_through(std::size_t endpoint) {
+    auto& endpoints = input_.containers.at(0).endpoints;
+    for (std::size_t i = 0; i < endpoints.size(); ++i) endpoints[i].addresses.at(0).default_route = i == endpoint;
+  }
+
+  Network other_ = network("m", "10.1.0.0/24");
+};
+
+TEST_F(TwoNetworks, TheDefaultRouteIsTakenBackBeforeItIsSetElsewhereAndPublishedPortsFollow) {
+  route_through(1);
+  const auto steps = plan();
+  EXPECT_EQ(kinds(steps), (std::vector<std::string>{"delete_default_route", "add_default_route", "commit nat"}));
+  EXPECT_EQ(inverse(steps[0]), Step(step::AddDefaultRoute{{"id-web", InterfaceName::parse("eth0")}, ip("10.0.0.1")}));
+  EXPECT_EQ(repair(),
+            "delete route default via 10.0.0.1 on eth0 in 'id-web'\n"
+            "add route default via 10.1.0.1 on eth1 in 'id-web'\n"
+            "commit table nat: +1 rule -1 rule\n"
+            "*nat\n"
+            "-D MINIBRIDGE-PUBLISH -p tcp -m tcp --dport 8080 -m comment --comment \"minibridge web: 8080 -> 80/tcp\" "
+            "-j DNAT --to-destination 10.0.0.2:80\n"
+            "-A MINIBRIDGE-PUBLISH -p tcp -m tcp --dport 8080 -m comment --comment \"minibridge web: 8080 -> 80/tcp\" "
+            "-j DNAT --to-destination 10.1.0.3:80\n"
+            "COMMIT\n");
+}
+
+TEST_F(TwoNetworks, AnEndpointThatGoesTakesItsDefaultRouteAlong) {
+  const auto before = input_.containers.at(0);
+  auto& after = input_.containers.at(0);
+  after.endpoints.erase(after.endpoints.begin());
+  route_through(0);
+  scope_ = scope_of({{}, {}, {{before, after}}}, input_);
+  EXPECT_EQ(kinds(plan()),
+            (std::vector<std::string>{"take_links_down", "write_file", "write_file", "delete_default_route",
+                                      "add_default_route", "commit nat", "delete_links"}));
+  ASSERT_EQ(scope_.flows.size(), 1u);
+  EXPECT_EQ(scope_.flows[0].gone, ip("10.0.0.2"));
+  repair();
+}
+
+TEST_F(TwoNetworks, SysctlsOfAnEndpointGoByTheNameOfItsInterface) {
+  auto& web = input_.containers.at(0);
+  web.endpoints.at(1).sysctls = {{"net.ipv4.conf.IFNAME.log_martians", "1"}};
+  scope_ = scope_of({{}, {}, {{web, web}}}, input_);
+  EXPECT_EQ(repair(), "set net.ipv4.conf.eth1.log_martians = 1 in 'id-web'\n");
 }
 
 }  // namespace

@@ -43,6 +43,19 @@ TEST(EchoFormat, JsonHasTheSameFacts) {
             "\n");
 }
 
+TEST(EchoFormat, LineCanBeReadBack) {
+  for (const Sighting& seen : {kUnknown, kRedirected, Sighting{at("2001:db8::9", 1), at("::1", 80), at("::2", 8080)}}) {
+    const auto read = parse_line(as_line(seen));
+    ASSERT_TRUE(read) << as_line(seen);
+    EXPECT_EQ(read->source, seen.source);
+    EXPECT_EQ(read->destination, seen.destination);
+    EXPECT_EQ(read->original, seen.original);
+  }
+  EXPECT_FALSE(parse_line(""));
+  EXPECT_FALSE(parse_line("source{ip: 198.51.100.9, port: 43210}; dest{ip: x, port: 80}; original dest{}"));
+  EXPECT_FALSE(parse_line(as_line(kRedirected) + "and more"));
+}
+
 TEST(EchoFormat, RecognisesItsOwnAnswers) {
   EXPECT_TRUE(is_answer(as_line(kUnknown)));
   EXPECT_FALSE(is_answer("source, please"));

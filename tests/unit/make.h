@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "src/base/error.h"
+#include "src/model/kernel_state.h"
 #include "src/model/objects.h"
 
 namespace mb::test {
@@ -37,6 +38,9 @@ std::string error_of(Function function) {
   return "(no error)";
 }
 
+// Whose state it is, where that does not matter.
+inline const Identity kIdentity = Identity::from_state_id("3fa2c19b");
+
 inline IpAddress ip(std::string_view text) { return IpAddress::parse(text); }
 
 inline Network network(const std::string& name, std::string_view subnet, const Id& id = "") {
@@ -56,7 +60,7 @@ inline Endpoint endpoint(const Network& in, std::string_view address, std::strin
   made.network = in.id;
   made.host_link = InterfaceName::parse("mb-" + std::string(address.substr(address.size() - 4)));
   made.name = InterfaceName::parse(name);
-  made.addresses = {{Family::v4, false, IpAddress::parse(address)}};
+  made.addresses = {{Family::v4, false, IpAddress::parse(address), true}};
   return made;
 }
 

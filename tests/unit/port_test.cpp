@@ -45,13 +45,13 @@ TEST(PublishSpec, MeansWhatItSays) {
   }
 }
 
-struct Bad {
+struct BadPort {
   std::string text;
   std::string reason;  // what follows "'…' is not a publish specification: "
 };
 
 TEST(PublishSpec, SaysWhereAndWhyATextIsNone) {
-  const std::vector<Bad> table = {
+  const std::vector<BadPort> table = {
       {"", "expected a port at position 1"},
       {"0", "a port must be 1 to 65535 at position 1"},
       {"0:80", "a port must be 1 to 65535 at position 1"},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // What must hold for every state and every accident: hundreds of seeds each. A failure names its seed.
+#include <algorithm>
 #include <cstdlib>
 
 #include <fmt/format.h>
@@ -19,11 +20,20 @@ namespace {
 using test::apply_all;
 using test::apply_step;
 using test::FakeState;
+using test::kIdentity;
 using test::observe;
 using test::Random;
 using test::strangers_of;
 
-const Identity kIdentity = Identity::from_state_id("3fa2c19b");
+// Those that hear of a change without being changed.
+std::vector<Container> others_with_files(std::vector<Container> all, const std::vector<Container>& changed) {
+  std::erase_if(all, [&](const Container& container) {
+    return !container.wants_network() || container.attachment == Attachment::host ||
+           container.kind == ContainerKind::foreign_netns ||
+           std::any_of(changed.begin(), changed.end(), [&](const Container& c) { return c.id == container.id; });
+  });
+  return all;
+}
 
 std::string text_of(const Plan& plan) {
   std::string text;
@@ -36,7 +46,8 @@ struct Case {
   explicit Case(std::uint64_t seed) : random(seed) {
     test::grow(state, random, 25);
     devgroup = random.chance(70);
-    input = test::whole_input(state, kIdentity, devgroup);
+    name_servers = random.chance(70);
+    input = test::whole_input(state, kIdentity, devgroup, name_servers);
     scope = test::whole_scope(input);
     bare = test::random_strangers(random);
     first = plan(bare);
@@ -49,6 +60,7 @@ struct Case {
   FakeState state;
   Random random;
   bool devgroup = true;
+  bool name_servers = true;
   DesiredInput input;
   Scope scope;
   KernelState bare;  // only strangers
@@ -100,16 +112,19 @@ TEST(Property, APlanForTheTouchedPartLeavesNothingToDoForTheWhole) {
         continue;
       }
       c.state.write(delta);
-      c.input = test::whole_input(c.state, kIdentity, c.devgroup);
+      c.input = test::whole_input(c.state, kIdentity, c.devgroup, c.name_servers);
       DesiredInput part = c.input;
       part.bridges_of.clear();
       part.containers.clear();
       for (const auto& network : delta.added_networks) part.bridges_of.insert(network.id);
       for (const auto& change : delta.containers) {
-        if (!change.after) continue;
-        part.containers.push_back(*change.after);
-        for (const auto& endpoint : change.after->endpoints) part.bridges_of.insert(endpoint.network);
+        if (change.after) part.containers.push_back(*change.after);
+        for (const auto& container : {change.before, change.after}) {
+          if (!container) continue;
+          for (const auto& endpoint : container->endpoints) part.bridges_of.insert(endpoint.network);
+        }
       }
+      part.readers = others_with_files(c.input.containers, part.containers);
       const auto scope = scope_of(delta, part);
       const auto plan = diff(desired(part), observe(c.world, kIdentity, scope), kIdentity, scope);
       c.world = apply_all(c.world, plan);
@@ -145,7 +160,8 @@ TEST(Property, WhenAllIsGoneOnlyStrangersAreLeft) {
     nothing.bridges_of.clear();
     nothing.containers.clear();
     nothing.give_back = true;
-    nothing.sysctls_before = {{"net.ipv4.ip_forward", {"0", {{"net.ipv4.conf.all.forwarding", "0"}}}}};
+    nothing.sysctls_before = {{"net.ipv4.ip_forward", {"0", {{"net.ipv4.conf.all.forwarding", "0"}}}},
+                              {"net.ipv6.conf.all.forwarding", {"0", {{"net.ipv6.conf.default.forwarding", "0"}}}}};
     const auto plan = diff(desired(nothing), observe(c.world, kIdentity, c.scope), kIdentity, c.scope);
     const auto left = apply_all(c.world, plan);
     ASSERT_TRUE(left == c.bare) << "seed " << seed << ":\n" << text_of(plan);

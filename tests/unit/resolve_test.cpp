@@ -17,7 +17,7 @@ change::AddNetwork add_network(const std::string& name, std::optional<std::strin
   add.id = "f00000" + name;
   add.name = Name::parse(name);
   add.bridge = InterfaceName::parse("br-" + name);
-  if (subnet) add.subnet = Subnet::parse(*subnet);
+  if (subnet) add.v4.subnet = Subnet::parse(*subnet);
   return add;
 }
 
@@ -31,7 +31,7 @@ change::AddContainer add_container(const std::string& name, const std::vector<st
   add.container.hostname = name;
   for (const auto& spec : publish) add.container.publish.push_back(PublishSpec::parse(spec));
   for (const auto& network : networks)
-    add.endpoints.push_back({network, InterfaceName::parse("mb0" + network), {}, {}});
+    add.endpoints.push_back({network, InterfaceName::parse("mb0" + network), {}, {}, {}, 0, {}});
   return add;
 }
 
@@ -85,9 +85,9 @@ TEST_F(Resolve, AddNetworkTakesTheFirstFreeSubnetAndItsFirstAddress) {
 
 TEST_F(Resolve, AddNetworkKeepsWhatWasAskedFor) {
   auto add = add_network("a", "10.0.0.0/24");
-  add.gateway = ip("10.0.0.254");
-  add.range = Subnet::parse("10.0.0.128/25");
-  add.reserved = {ip("10.0.0.129")};
+  add.v4.gateway = ip("10.0.0.254");
+  add.v4.range = Subnet::parse("10.0.0.128/25");
+  add.v4.reserved = {ip("10.0.0.129")};
   add.mtu = 1400;
   add.labels = {{"team", "blue"}};
   add.created_at = 99;
@@ -103,8 +103,8 @@ TEST_F(Resolve, AddNetworkKeepsWhatWasAskedFor) {
 
 TEST_F(Resolve, AddNetworkPutsTheGatewayInTheRangeAndPastReservedAddresses) {
   auto add = add_network("a", "10.0.0.0/24");
-  add.range = Subnet::parse("10.0.0.64/28");
-  add.reserved = {ip("10.0.0.64"), ip("10.0.0.65")};
+  add.v4.range = Subnet::parse("10.0.0.64/28");
+  add.v4.reserved = {ip("10.0.0.64"), ip("10.0.0.65")};
   EXPECT_EQ(make({add}).added_networks[0].pools[0].gateway, ip("10.0.0.66"));
 }
 
@@ -130,8 +130,6 @@ TEST_F(Resolve, AddNetworkIsRefused) {
   facts_.routes = {{Subnet::parse("10.2.0.0/16"), "tun0"}};
   EXPECT_EQ(refusal({add_network("b", "10.2.3.0/24")}),
             "conflict: subnet 10.2.3.0/24 overlaps the host's route to 10.2.0.0/16 on tun0");
-  EXPECT_EQ(refusal({add_network("b", "fd00::/64")}),
-            "usage: the subnet fd00::/64 is IPv6, and networks are IPv4 so far");
   EXPECT_EQ(refusal({add_network("b", "10.9.0.0/31")}),
             "usage: the subnet 10.9.0.0/31 has no room for a gateway and a container");
 }
@@ -146,8 +144,8 @@ TEST_F(Resolve, AddNetworkRefusesSubnetsThatMeanSomethingElse) {
 TEST_F(Resolve, AddNetworkRefusesAGatewayOrRangeThatDoesNotFit) {
   const auto with = [](std::optional<std::string_view> subnet, std::string_view gateway, std::string_view range = "") {
     auto add = add_network("b", subnet);
-    if (!gateway.empty()) add.gateway = ip(gateway);
-    if (!range.empty()) add.range = Subnet::parse(range);
+    if (!gateway.empty()) add.v4.gateway = ip(gateway);
+    if (!range.empty()) add.v4.range = Subnet::parse(range);
     return std::vector<Change>{add};
   };
   EXPECT_EQ(refusal(with({}, "10.0.0.1")), "usage: a gateway or a range needs the subnet that it lies in");
@@ -163,10 +161,10 @@ TEST_F(Resolve, AddNetworkRefusesAGatewayOrRangeThatDoesNotFit) {
   EXPECT_EQ(refusal(with("10.0.0.0/24", "", "10.0.0.0/23")),
             "usage: the range 10.0.0.0/23 is not inside the subnet 10.0.0.0/24");
   auto reserved = add_network("b", "10.0.0.0/24");
-  reserved.reserved = {ip("10.0.1.9")};
+  reserved.v4.reserved = {ip("10.0.1.9")};
   EXPECT_EQ(refusal({reserved}), "usage: the reserved address 10.0.1.9 is outside the subnet 10.0.0.0/24");
-  reserved.reserved = {ip("10.0.0.9")};
-  reserved.gateway = ip("10.0.0.9");
+  reserved.v4.reserved = {ip("10.0.0.9")};
+  reserved.v4.gateway = ip("10.0.0.9");
   EXPECT_EQ(refusal({reserved}), "usage: 10.0.0.9 cannot be the gateway of 10.0.0.0/24: it is reserved");
 }
 
@@ -196,7 +194,7 @@ TEST_F(Resolve, AddContainerGivesAddressPortAndDefaultRoute) {
   EXPECT_EQ(made.after->endpoints[0].network, "f00000a");
   EXPECT_EQ(made.after->endpoints[0].name.str(), "eth0");
   EXPECT_EQ(made.after->endpoints[0].host_link.str(), "mb0a");
-  EXPECT_TRUE(made.after->endpoints[0].default_route);
+  EXPECT_TRUE(made.after->endpoints[0].addresses[0].default_route);
   EXPECT_EQ(made.after->endpoints[0].mac().str(), "02:6d:0a:00:00:02");
   EXPECT_EQ(ports_of(*made.after), (std::vector<std::string>{"8080 -> 80/tcp", "32768 -> 90/udp"}));
 }
@@ -224,10 +222,10 @@ TEST_F(Resolve, AddContainerOnTwoNetworksHasItsDefaultRouteOnTheFirst) {
   const auto web = get("web");
   EXPECT_EQ(web.endpoints.at(0).name.str(), "eth0");
   EXPECT_EQ(address_of(web, 0), "10.1.0.2");
-  EXPECT_TRUE(web.endpoints[0].default_route);
+  EXPECT_TRUE(web.endpoints[0].addresses[0].default_route);
   EXPECT_EQ(web.endpoints.at(1).name.str(), "eth1");
   EXPECT_EQ(address_of(web, 1), "10.0.0.2");
-  EXPECT_FALSE(web.endpoints[1].default_route);
+  EXPECT_FALSE(web.endpoints[1].addresses[0].default_route);
 }
 
 TEST_F(Resolve, AddForeignNamespaceTakesTheNextFreeNameAndKeepsItsDefaultRoute) {
@@ -235,17 +233,17 @@ TEST_F(Resolve, AddForeignNamespaceTakesTheNextFreeNameAndKeepsItsDefaultRoute) 
   add.container.kind = ContainerKind::foreign_netns;
   add.container.status = ContainerStatus::created;
   add.taken_links = {"lo", "eth0", "eth2"};
-  add.has_default_route = true;
+  add.default_routes = {Family::v4};
   make({add_network("a"), add_network("b"), add});
   const auto theirs = get("theirs");
   EXPECT_EQ(theirs.endpoints[0].name.str(), "eth1");
   EXPECT_EQ(theirs.endpoints[1].name.str(), "eth3");
-  EXPECT_FALSE(theirs.endpoints[0].default_route || theirs.endpoints[1].default_route);
+  EXPECT_FALSE(theirs.endpoints[0].addresses[0].default_route || theirs.endpoints[1].addresses[0].default_route);
 }
 
 TEST_F(Resolve, AddContainerWithAFixedAddressAndMac) {
   auto add = add_container("web", {"a"});
-  add.endpoints[0].address = ip("10.0.0.77");
+  add.endpoints[0].addresses = {ip("10.0.0.77")};
   add.endpoints[0].mac = MacAddress::parse("02:00:00:00:00:07");
   make({add_network("a", "10.0.0.0/24"), add});
   EXPECT_EQ(address_of(get("web")), "10.0.0.77");
@@ -255,7 +253,7 @@ TEST_F(Resolve, AddContainerWithAFixedAddressAndMac) {
 
 TEST_F(Resolve, AFixedAddressDoesNotMoveWhereTheNextIsTakenFrom) {
   auto fixed = add_container("fixed", {"a"});
-  fixed.endpoints[0].address = ip("10.0.0.77");
+  fixed.endpoints[0].addresses = {ip("10.0.0.77")};
   make({add_network("a", "10.0.0.0/24"), fixed, add_container("web", {"a"})});
   EXPECT_EQ(address_of(get("web")), "10.0.0.2");
 }
@@ -273,7 +271,7 @@ TEST_F(Resolve, AddContainerIsRefused) {
   make({add_network("a", "10.0.0.0/24"), add_container("web", {"a"}, {"8080:80"})});
   EXPECT_EQ(refusal({add_container("web", {"a"})}), "conflict: there is a container 'web' already");
   EXPECT_EQ(refusal({add_container("x", {"nowhere"})}), "not_found: there is no network 'nowhere'");
-  EXPECT_EQ(refusal({add_container("x", {"a", "f00000a"})}), "usage: network 'a' is named twice");
+  EXPECT_EQ(refusal({add_container("x", {"a", "f00000a"})}), "usage: container 'x' would be in network 'a' twice");
   EXPECT_EQ(refusal({add_container("x", {}, {"80"})}),
             "usage: container 'x' cannot publish ports: it is in no network");
   EXPECT_EQ(refusal({add_container("x", {"a"}, {"8080:80"})}),
@@ -281,11 +279,11 @@ TEST_F(Resolve, AddContainerIsRefused) {
   EXPECT_EQ(refusal({add_container("x", {"a"}, {"8081:80", "8080-8082:1-3"})}),
             "conflict: cannot publish '8080-8082 -> 1-3/tcp': it overlaps '8081 -> 80/tcp' of the same container");
   EXPECT_EQ(refusal({add_container("x", {"a"}, {"[::1]:80:80"})}),
-            "usage: cannot publish '[::1]:80:80/tcp': container 'x' has no IPv6 address");
+            "usage: cannot publish '[::1]:80:80/tcp': container 'x' has no IPv6 address that could be reached");
   auto fixed = add_container("x", {"a"});
-  fixed.endpoints[0].address = ip("10.0.0.2");
+  fixed.endpoints[0].addresses = {ip("10.0.0.2")};
   EXPECT_EQ(refusal({fixed}), "conflict: address 10.0.0.2 is taken: container 'web' has it");
-  fixed.endpoints[0].address = ip("10.0.1.2");
+  fixed.endpoints[0].addresses = {ip("10.0.1.2")};
   EXPECT_EQ(refusal({fixed}),
             "usage: 10.0.1.2 cannot be a container's address in network 'a': it is outside the subnet");
 }
@@ -330,7 +328,7 @@ TEST_F(Resolve, ARefusedListChangesNothing) {
 
 TEST_F(Resolve, EndContainerGivesBackAddressAndPortsButNotTheFixedAddress) {
   auto fixed = add_container("fixed", {"a"});
-  fixed.endpoints[0].address = ip("10.0.0.77");
+  fixed.endpoints[0].addresses = {ip("10.0.0.77")};
   make({add_network("a", "10.0.0.0/24"), add_container("web", {"a"}, {"8080:80"}), fixed});
   make({change::EndContainer{get("web").id, 3, 500}, change::EndContainer{get("fixed").id, {}, 501}});
   const auto web = get("web");
@@ -434,7 +432,7 @@ TEST_F(Resolve, RemovedAndAddedAgainInOneListMakesRoomForItself) {
   auto add = add_container("net", {"a"}, {"8080:80"});
   add.container.kind = ContainerKind::netns;
   add.container.status = ContainerStatus::created;
-  add.endpoints[0].address = ip("10.0.0.9");
+  add.endpoints[0].addresses = {ip("10.0.0.9")};
   make({add_network("a", "10.0.0.0/24"), add});
   add.container.id = "d00d";
   const auto delta = make({change::RemoveContainer{"net"}, add});
@@ -503,9 +501,9 @@ TEST_F(Resolve, APortMovesInOneList) {
 
 TEST(Change, KnowsWhetherItRemoves) {
   EXPECT_TRUE(removes(change::RemoveNetwork{}) && removes(change::EndContainer{}) &&
-              removes(change::RemoveContainer{}) && removes(change::Unpublish{}));
+              removes(change::RemoveContainer{}) && removes(change::Unpublish{}) && removes(change::Disconnect{}));
   EXPECT_FALSE(removes(change::AddNetwork{}) || removes(change::AddContainer{}) || removes(change::StartContainer{}) ||
-               removes(change::Publish{}));
+               removes(change::Publish{}) || removes(change::Connect{}));
 }
 
 }  // namespace

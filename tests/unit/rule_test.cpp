@@ -96,9 +96,14 @@ TEST(Rule, LinesComeBackAsTheyWere) {
     const auto [chain, rule] = parse_rule(line);
     EXPECT_EQ(print(chain, rule), line);
   }
-  const std::string v6 = "-A X -s fd00::/64 -j DNAT --to-destination [fd00::2]:80";
-  const auto [chain, rule] = parse_rule(v6, Family::v6);
-  EXPECT_EQ(print(chain, rule), v6);
+  const std::vector<std::string> lines_of_v6 = {
+      "-A X -s fd00::/64 -j DNAT --to-destination [fd00::2]:80",
+      "-A X -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT",
+  };
+  for (const auto& line : lines_of_v6) {
+    const auto [chain, rule] = parse_rule(line, Family::v6);
+    EXPECT_EQ(print(chain, rule), line);
+  }
 }
 
 TEST(Rule, RandomRulesComeBackAsTheyWere) {
@@ -112,18 +117,18 @@ TEST(Rule, RandomRulesComeBackAsTheyWere) {
   }
 }
 
-struct Bad {
+struct BadRule {
   std::string_view line;
   std::string_view message;
 };
 
 TEST(Rule, SaysWhereAndWhyALineIsNone) {
-  const std::vector<Bad> table = {
+  const std::vector<BadRule> table = {
       {"", "'' is not an iptables rule: something is missing at position 1"},
       {"-I X", "'-I X' is not an iptables rule: expected -A at position 1"},
       {"-A", "'-A' is not an iptables rule: something is missing at position 3"},
       {"-A X -j", "'-A X -j' is not an iptables rule: something is missing at position 8"},
-      {"-A X -g Y", "'-A X -g Y' is not an iptables rule: unknown option '-g' at position 6"},
+      {"-A X -x Y", "'-A X -x Y' is not an iptables rule: unknown option '-x' at position 6"},
       {"-A X ! -j Y", "'-A X ! -j Y' is not an iptables rule: unknown option '-j' at position 8"},
       {"-A X !", "'-A X !' is not an iptables rule: something is missing at position 7"},
       {"-A X -m limit", "'-A X -m limit' is not an iptables rule: unknown match 'limit' at position 9"},

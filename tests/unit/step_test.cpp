@@ -75,7 +75,7 @@ TEST(Step, TellsPeopleWhatItDoes) {
       {step::PinNamespace{"c1", ""}, "pin_namespace", "make a network namespace for 'web'"},
       {step::PinNamespace{"c1", "/proc/7/ns/net"}, "pin_namespace",
        "pin the network namespace of 'web' (/proc/7/ns/net)"},
-      {step::UnpinNamespace{"c1"}, "unpin_namespace", "let go of the network namespace of 'web'"},
+      {step::UnpinNamespaces{{"c1"}}, "unpin_namespaces", "let go of the network namespace of 'web'"},
       {step::LinkNamespace{"c1", "mb-web"}, "link_namespace", "name it 'mb-web' for ip netns"},
       {step::UnlinkNamespace{"c1", "mb-web"}, "unlink_namespace", "take the name 'mb-web' from ip netns"},
       {step::AddBridge{bridge()}, "add_bridge", "add bridge br0 (02:6d:ac:12:00:01)"},
@@ -98,6 +98,9 @@ TEST(Step, TellsPeopleWhatItDoes) {
       {commit(), "commit_rules", "commit table nat: +1 chain +2 rules -1 rule -1 chain"},
       {step::WriteFile{"containers/c1/hosts", "x", {}}, "write_file", "write containers/c1/hosts"},
       {step::MakeDirectory{"c1"}, "make_directory", "make the directory of 'web'"},
+      {step::RemoveFile{"names/n1/hosts/c1", "x"}, "remove_file", "remove names/n1/hosts/c1"},
+      {step::StartNameServer{"c1"}, "start_name_server", "start the name server of network 'web'"},
+      {step::StopNameServer{"c1"}, "stop_name_server", "stop the name server of network 'web'"},
       {step::RemoveDirectory{"c1"}, "remove_directory", "remove the directory of 'web'"},
       {step::DeleteFlows{{Flow{}}}, "delete_flows", "forget 1 flow of connection tracking"},
       {step::DeleteFlows{{Flow{}, Flow{}}}, "delete_flows", "forget 2 flows of connection tracking"},
@@ -124,22 +127,32 @@ TEST(Step, PrintsACommitForIptablesRestore) {
 
 TEST(Step, WhatAddsHasAnInverse) {
   const InterfaceAddress address{ip("10.0.0.2"), 24};
-  EXPECT_EQ(inverse(step::PinNamespace{"c1", ""}), Step(step::UnpinNamespace{"c1"}));
+  EXPECT_EQ(inverse(step::PinNamespace{"c1", ""}), Step(step::UnpinNamespaces{{"c1"}}));
   EXPECT_EQ(inverse(step::LinkNamespace{"c1", "mb-web"}), Step(step::UnlinkNamespace{"c1", "mb-web"}));
   EXPECT_EQ(inverse(step::AddBridge{bridge()}), Step(step::DeleteLinks{{link("br0")}}));
   EXPECT_EQ(inverse(step::AddVeth{veth()}), Step(step::DeleteLinks{{link("mb0123456789ab")}}));
   EXPECT_EQ(inverse(step::AddAddress{kInside, address}), Step(step::DeleteAddress{kInside, address}));
   EXPECT_EQ(inverse(step::AddDefaultRoute{kInside, ip("10.0.0.1")}),
             Step(step::DeleteDefaultRoute{kInside, ip("10.0.0.1")}));
+  // One that makes room for another.
+  EXPECT_EQ(inverse(step::DeleteDefaultRoute{kInside, ip("10.0.0.1")}),
+            Step(step::AddDefaultRoute{kInside, ip("10.0.0.1")}));
   EXPECT_EQ(inverse(step::MakeDirectory{"c1"}), Step(step::RemoveDirectory{"c1"}));
   EXPECT_EQ(inverse(step::WriteFile{"f", "new", "old"}), Step(step::WriteFile{"f", "old", "new"}));
+  EXPECT_EQ(inverse(step::WriteFile{"f", "new", {}}), Step(step::RemoveFile{"f", "new"}));
+  EXPECT_EQ(inverse(step::StartNameServer{"n1"}), Step(step::StopNameServer{"n1"}));
 }
 
 TEST(Step, WhatRemovesHasNone) {
-  const std::vector<Step> steps = {step::UnpinNamespace{"c1"},       step::UnlinkNamespace{"c1", "x"},
-                                   step::DeleteAddress{kInside, {}}, step::DeleteDefaultRoute{kInside, {}},
-                                   step::TakeLinksDown{{link("a")}}, step::DeleteLinks{{link("a")}},
-                                   step::RemoveDirectory{"c1"},      step::DeleteFlows{}};
+  const std::vector<Step> steps = {step::UnpinNamespaces{{"c1"}},
+                                   step::UnlinkNamespace{"c1", "x"},
+                                   step::DeleteAddress{kInside, {}},
+                                   step::TakeLinksDown{{link("a")}},
+                                   step::DeleteLinks{{link("a")}},
+                                   step::RemoveDirectory{"c1"},
+                                   step::DeleteFlows{},
+                                   step::RemoveFile{"f", "x"},
+                                   step::StopNameServer{"n1"}};
   for (const auto& step : steps) EXPECT_EQ(inverse(step), std::nullopt) << kind_name(step);
 }
 
@@ -147,7 +160,6 @@ TEST(Step, WhatIsPartOfSomethingNewGoesWithIt) {
   step::LinkChange up;
   up.up = true;
   EXPECT_EQ(inverse(step::ChangeLink{kInside, up, {}}), std::nullopt);
-  EXPECT_EQ(inverse(step::WriteFile{"f", "new", {}}), std::nullopt);
   EXPECT_EQ(inverse(step::SetSysctl{{"c1", "net.x"}, {"1", {}}, {}}), std::nullopt);
 }
 

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "src/lab/lesson.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "src/base/text.h"
+#include "src/lab/columns.h"
+#include "src/lab/journey_draw.h"
+
+namespace mb::lab {
+namespace {
+
+const std::string kIndent = "  ";
+const std::string kDeeper = "      ";
+
+std::string indented(std::string_view text, const std::string& indent) {
+  std::string lines;
+  for (const auto line : split(text, '\n')) {
+    if (!line.empty()) lines += indent + std::string(line) + "\n";
+  }
+  return lines;
+}
+
+// What a command printed is shown when a check is about it, or when it failed.
+bool is_about_output(const Finding& finding) {
+  return finding.aspect == Aspect::standard_output || finding.aspect == Aspect::standard_error;
+}
+
+}  // namespace
+
+std::string Lesson::say(const char* en, const char* zh) const { return language_ == Language::zh ? zh : en; }
+
+std::string Lesson::paragraph(const std::string& text, const std::string& indent) const {
+  return indent + wrapped(text, width_ - indent.size(), indent) + "\n";
+}
+
+std::string Lesson::opening(const Scenario& scenario) const {
+  return paint_.strong(fmt::format("{}  {}", scenario.name, scenario.title.in(language_))) + "\n" +
+         paragraph(scenario.summary.in(language_), "") +
+         paint_.quiet(fmt::format("{}: {}", say("topology", "拓扑"), scenario.topology.name)) + "\n";
+}
+
+std::string Lesson::step_begins(std::size_t number, std::size_t of, const Step& step) const {
+  const std::string heading = fmt::format("{}/{}  ", number + 1, of);
+  const std::string indent(heading.size(), ' ');
+  return "\n" + paint_.strong(heading + wrapped(step.want.in(language_), width_ - heading.size(), indent)) + "\n";
+}
+
+std::string Lesson::command_lines(const std::string& place, const std::string& command) const {
+  std::string lines;
+  for (const auto line : split(command, '\n')) {
+    if (line.empty()) continue;
+    lines += lines.empty() ? fmt::format("{}{} $ {}\n", kIndent, place, paint_.strong(std::string(line)))
+                           : fmt::format("{}{}   {}\n", kIndent, std::string(place.size(), ' '), line);
+  }
+  return lines;
+}
+
+std::string Lesson::mark(bool ok) const {
+  return ok ? paint_.good(say("ok", "符合")) : paint_.bad(say("NOT OK", "不符"));
+}
+
+std::string Lesson::finding_line(const Finding& finding) const {
+  const std::string name = name_of(finding.aspect).in(language_);
+  const std::string& observed = finding.observed.in(language_);
+  if (finding.ok) return fmt::format("{}{}: {}\n", kDeeper, name, observed);
+  return fmt::format("{}{}  {}: {} {}\n{}    {} {}\n", kDeeper, mark(false), name, say("expected", "应为"),
+                     finding.expected.in(language_), kDeeper, say("observed", "实为"), observed);
+}
+
+std::string Lesson::findings_of(const Action& action) const {
+  std::string lines;
+  for (const auto& finding : action.findings) {
+    const bool shown_above = finding.ok && (finding.aspect == Aspect::outcome || finding.aspect == Aspect::status ||
+                                            finding.aspect == Aspect::undone || is_about_output(finding));
+    if (!shown_above) lines += finding_line(finding);
+  }
+  return lines;
+}
+
+std::string Lesson::printed(const Action& action) const {
+  const bool looked_at = std::any_of(action.findings.begin(), action.findings.end(), is_about_output);
+  if (!looked_at && action.ok() && action.kind != Action::look) return {};
+  return paint_.quiet(indented(action.out, kDeeper)) + paint_.quiet(indented(action.err, kDeeper));
+}
+
+std::string Lesson::action_done(const Action& action) const {
+  switch (action.kind) {
+    case Action::run:
+    case Action::undo:
+    case Action::serve: return command_lines(action.place, action.text) + printed(action) + findings_of(action);
+    case Action::look:
+      return command_lines(action.place, action.text) + printed(action) + kIndent + mark(action.ok()) + "\n" +
+             findings_of(action);
+    case Action::check:
+      return fmt::format("{}{}  {}\n{}", kIndent, mark(action.ok()), say("put back as it was", "已恢复原状"),
+                         findings_of(action));
+    case Action::request: break;
+  }
+  const std::string outcome = action.findings.empty() ? "" : action.findings.front().observed.in(language_);
+  std::string text = fmt::format("{}{}  {} → {}: {}\n", kIndent, mark(action.ok()), action.place, action.text, outcome);
+  text += findings_of(action);
+  if (!action.note.empty()) text += paragraph(action.note.in(language_), kDeeper);
+  if (action.journey) text += indented(draw_table(*action.journey, language_, paint_), kDeeper);
+  return text;
+}
+
+std::string Lesson::step_ends(const Step& step, const StepReport& report) const {
+  if (report.left_out) {
+    return fmt::format("{}{}: {}\n", kIndent, say("left out here", "此处略过"), report.left_out->in(language_));
+  }
+  std::string text;
+  if (step.claim) {
+    text += paragraph(paint_.quiet(say("It is said: ", "有一种说法：")) + step.claim->says.in(language_), kIndent);
+    text += paragraph(paint_.strong(say("In truth: ", "事实是：")) + step.claim->truth.in(language_), kIndent);
+  }
+  if (!step.why.empty()) text += paragraph(step.why.in(language_), kIndent);
+  return text;
+}
+
+std::string Lesson::closing(const Report& report) const {
+  const std::string sentence =
+      report.ok() ? fmt::format(fmt::runtime(say("all {} checks hold", "{} 项检查全部符合")), report.checks())
+                  : fmt::format(fmt::runtime(say("{1} of {0} checks do not hold", "{0} 项检查中有 {1} 项不符")),
+                                report.checks(), report.failed());
+  return "\n" + (report.ok() ? paint_.good(sentence) : paint_.bad(sentence)) + "\n";
+}
+
+std::string Lesson::outline_of(const Request& request) const {
+  return fmt::format("{}{} → {}: {}\n", kIndent, request.from.str(), describe(request), request.outcome.str());
+}
+
+std::string Lesson::outline_of(const Command& command) const { return command_lines(command.node, command.command); }
+
+std::string Lesson::outline(const Scenario& scenario) const {
+  std::string text = opening(scenario);
+  for (std::size_t i = 0; i < scenario.steps.size(); ++i) {
+    const Step& step = scenario.steps[i];
+    text += step_begins(i, scenario.steps.size(), step);
+    for (const auto& command : step.run) text += outline_of(command);
+    for (const auto& each : step.serve) text += command_lines(each.at.str(), echo_command(each.listen));
+    for (const auto& each : step.expect) text += std::visit([&](const auto& one) { return outline_of(one); }, each);
+    for (const auto& command : step.undo) text += outline_of(command);
+    text += step_ends(step, {});
+  }
+  return text;
+}
+
+}  // namespace mb::lab

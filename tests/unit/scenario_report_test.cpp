@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "src/lab/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "src/lab/lesson.h"
+#include "src/lab/page.h"
+
+namespace mb::lab {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+Scenario scenario() {
+  Scenario all;
+  all.name = "07-example";
+  all.file = "scenarios/07-example.yaml";
+  all.title = {"Title", "标题"};
+  all.summary = {"Summary", "摘要"};
+  all.topology.name = "article";
+  Step step;
+  step.want = {"Wanted", "愿望"};
+  step.why = {"Because", "因为"};
+  step.claim = Claim{{"It cannot be", "不可能"}, {"It can", "可以"}};
+  all.steps = {step};
+  return all;
+}
+
+Report report(bool ok) {
+  Action command{
+      Action::run, "vm", "iptables -A INPUT -j DROP", {}, {{true, Aspect::status, {"0", "0"}, {"0", "0"}, 9}}, {}, {},
+      {},          9};
+  Action request{
+      Action::request,
+      "workstation",
+      "192.168.57.3:80/tcp",
+      {},
+      {{ok, Aspect::outcome, {"dropped", "被丢弃"}, {ok ? "dropped" : "reached", ok ? "被丢弃" : "可达"}, 12},
+       {true, Aspect::seen_source, {"192.168.57.1:same", ""}, {"192.168.57.1:43210", "192.168.57.1:43210"}, 12}},
+      {},
+      {},
+      {},
+      12};
+  Report all;
+  all.steps = {{{}, {command, request}}};
+  return all;
+}
+
+TEST(ScenarioReport, CountsChecksAndFailures) {
+  EXPECT_EQ(report(true).checks(), 3U);
+  EXPECT_TRUE(report(true).ok());
+  EXPECT_EQ(report(false).failed(), 1U);
+}
+
+TEST(ScenarioReport, AFailureNamesFileLineAndBothFacts) {
+  const auto failures = failures_of(report(false), scenario(), Language::en);
+  ASSERT_EQ(failures.size(), 1U);
+  EXPECT_EQ(
+      failures[0],
+      "scenarios/07-example.yaml:12: workstation → 192.168.57.3:80/tcp: outcome: expected dropped, observed reached");
+}
+
+TEST(ScenarioReport, JsonHasItsDocumentedKeys) {
+  const auto json = nlohmann::json::parse(json_of(report(false), scenario()));
+  EXPECT_EQ(json.at("name"), "07-example");
+  EXPECT_EQ(json.at("ok"), false);
+  EXPECT_EQ(json.at("checks"), 3);
+  EXPECT_EQ(json.at("failed"), 1);
+  const auto& action = json.at("steps").at(0).at("actions").at(1);
+  EXPECT_EQ(action.at("kind"), "request");
+  EXPECT_EQ(action.at("findings").at(0).at("observed"), "reached");
+}
+
+TEST(ScenarioReport, OutputThatIsNotUtf8StaysJson) {
+  auto broken = report(true);
+  broken.steps[0].actions[0].out = "\xff\xfe";
+  EXPECT_TRUE(nlohmann::json::accept(json_of(broken, scenario())));
+}
+
+TEST(ScenarioReport, JunitEscapesAndCounts) {
+  auto all = report(false);
+  all.steps[0].actions[1].text = "<&\">";
+  const auto text = junit_of(all, scenario());
+  EXPECT_THAT(text, HasSubstr("tests=\"2\" failures=\"1\""));
+  EXPECT_THAT(text, HasSubstr("&lt;&amp;&quot;&gt;"));
+  EXPECT_THAT(text, HasSubstr("<failure message=\"outcome: expected dropped, observed reached\">"));
+}
+
+TEST(ScenarioLesson, SaysSuccessAndFailureInWordsInBothLanguages) {
+  const Lesson english(Language::en, {}, 100);
+  const Lesson chinese(Language::zh, {}, 100);
+  const auto good = report(true).steps[0].actions[1];
+  const auto bad = report(false).steps[0].actions[1];
+  EXPECT_THAT(english.action_done(good), HasSubstr("ok  workstation → 192.168.57.3:80/tcp: dropped"));
+  EXPECT_THAT(english.action_done(bad), HasSubstr("NOT OK  outcome: expected dropped"));
+  EXPECT_THAT(chinese.action_done(good), HasSubstr("符合  workstation"));
+  EXPECT_THAT(chinese.action_done(bad), HasSubstr("不符"));
+  EXPECT_THAT(english.closing(report(false)), HasSubstr("1 of 3 checks do not hold"));
+  EXPECT_THAT(chinese.closing(report(true)), HasSubstr("3 项检查全部符合"));
+}
+
+TEST(ScenarioLesson, ShowsTheCommandTheClaimAndTheWhy) {
+  const Lesson lesson(Language::en, {}, 100);
+  EXPECT_THAT(lesson.action_done(report(true).steps[0].actions[0]), HasSubstr("vm $ iptables -A INPUT -j DROP"));
+  const auto end = lesson.step_ends(scenario().steps[0], report(true).steps[0]);
+  EXPECT_THAT(end, HasSubstr("It is said: It cannot be"));
+  EXPECT_THAT(end, HasSubstr("In truth: It can"));
+  EXPECT_THAT(end, HasSubstr("Because"));
+}
+
+TEST(ScenarioPage, HidesWhatDiffersBetweenRuns) {
+  const auto page = page_of(scenario(), report(true), Language::en);
+  EXPECT_THAT(page, HasSubstr("`192.168.57.1:50001`"));
+  EXPECT_THAT(page, Not(HasSubstr("43210")));
+  EXPECT_THAT(page, HasSubstr("vm$ iptables -A INPUT -j DROP"));
+  EXPECT_THAT(page, HasSubstr("[中文](07-example.zh.md)"));
+}
+
+}  // namespace
+}  // namespace mb::lab
