@@ -48,14 +48,18 @@ NameOf make_name_of(const Delta& delta, const std::vector<Network>& networks,
 }
 
 // In every family that is in use. Asked only where somebody's ports depend on it.
-bool is_asked_about_bridged_frames(const std::vector<Network>& networks, kernel::Kernel& kernel) {
+void ask_about_bridged_frames(plan::DesiredInput& input, kernel::Kernel& kernel) {
   std::set<Family> in_use;
-  for (const auto& network : networks) {
+  for (const auto& network : input.networks) {
     if (network.icc) continue;
     for (const auto& pool : network.pools) in_use.insert(pool.subnet.family());
   }
-  return !in_use.empty() && std::all_of(in_use.begin(), in_use.end(),
-                                        [&](Family family) { return kernel.filters_bridged_frames(family); });
+  input.can_filter_frames = input.filters_all_frames = !in_use.empty();
+  for (const auto family : in_use) {
+    const auto filters = kernel.filters_bridged_frames(family);
+    input.can_filter_frames = input.can_filter_frames && filters.has_value();
+    input.filters_all_frames = input.filters_all_frames && filters.value_or(false);
+  }
 }
 
 const step::SetSysctl* host_sysctl(const Step& step) {
@@ -87,7 +91,7 @@ void Passage::compute() {
     look_at_networks_of(change.after, input_.bridges_of);
     if (change.after) input_.containers.push_back(*change.after);
   }
-  input_.bridge_netfilter = is_asked_about_bridged_frames(input_.networks, *session_.kernel);
+  ask_about_bridged_frames(input_, *session_.kernel);
   const auto has_ipv6 = [](const Network& network) { return network.pool(Family::v6) != nullptr; };
   if (std::any_of(input_.networks.begin(), input_.networks.end(), has_ipv6)) {
     input_.following_uplinks = session_.kernel->following_uplinks();

@@ -118,10 +118,11 @@ class RealKernel final : public Kernel {
 
   Features features() override { return {iptables_.has_match(Family::v4, "devgroup", 0), namespaces_.can_link()}; }
 
-  bool filters_bridged_frames(Family family) override {
+  std::optional<bool> filters_bridged_frames(Family family) override {
     const char* key =
         family == Family::v4 ? "net.bridge.bridge-nf-call-iptables" : "net.bridge.bridge-nf-call-ip6tables";
-    return find_host_sysctl(key).value_or("0") != "0";  // there is no such key while br_netfilter is not loaded
+    const auto value = find_host_sysctl(key);
+    return value ? std::optional(*value != "0") : std::nullopt;
   }
 
   std::vector<Route> routes(Family family) override {

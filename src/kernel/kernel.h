@@ -39,8 +39,9 @@ class Kernel {
   virtual void apply(const Step& step, bool undoing = false) = 0;
 
   virtual Features features() = 0;
-  // Whether iptables is asked about frames that a bridge passes on (br_netfilter).
-  virtual bool filters_bridged_frames(Family family) = 0;
+  // Whether iptables is asked about frames that any bridge passes on. Nothing while br_netfilter is not loaded: then it
+  // cannot be had for a single bridge either.
+  virtual std::optional<bool> filters_bridged_frames(Family family) = 0;
   // Routes of all tables of the namespace, default routes left out.
   virtual std::vector<Route> routes(Family family) = 0;
   virtual std::vector<IpAddress> local_addresses(Family family) = 0;

@@ -98,6 +98,10 @@ std::uint32_t accept_ra_in(const Attributes& link) {
   return number_at(link.nested(IFLA_AF_SPEC).nested(AF_INET6).bytes(IFLA_INET6_CONF), DEVCONF_ACCEPT_RA);
 }
 
+bool filters_frames_in(const Attributes& bridge) {
+  return bridge.u8(IFLA_BR_NF_CALL_IPTABLES).value_or(0) != 0 && bridge.u8(IFLA_BR_NF_CALL_IP6TABLES).value_or(0) != 0;
+}
+
 MacAddress mac_in(const Attributes& link) {
   const auto bytes = link.bytes(IFLA_ADDRESS);
   std::array<std::uint8_t, 6> mac{};
@@ -127,6 +131,7 @@ std::optional<Link> parse_link(const nlmsghdr& reply) {
     link.hairpin = port.u8(IFLA_BRPORT_MODE).value_or(0) != 0;
     link.isolated = port.u8(IFLA_BRPORT_ISOLATED).value_or(0) != 0;
   }
+  if (link.kind == "bridge") link.filters_frames = filters_frames_in(info.nested(IFLA_INFO_DATA));
   link.route_localnet = route_localnet_in(attributes);
   link.accept_ra = accept_ra_in(attributes);
   return link;
@@ -307,6 +312,16 @@ NlRoute default_route(int index, const IpAddress& gateway) {
 void put_ipv4_option(Message& message, int option, std::uint32_t value) {
   message.nest(IFLA_AF_SPEC, [&] {
     message.nest(AF_INET, [&] { message.nest(IFLA_INET_CONF, [&] { message.put_u32(option, value); }); });
+  });
+}
+
+void put_frame_filter(Message& message, bool on) {
+  message.nest(IFLA_LINKINFO, [&] {
+    message.put(IFLA_INFO_KIND, "bridge");
+    message.nest(IFLA_INFO_DATA, [&] {
+      message.put_u8(IFLA_BR_NF_CALL_IPTABLES, on ? 1 : 0);
+      message.put_u8(IFLA_BR_NF_CALL_IP6TABLES, on ? 1 : 0);
+    });
   });
 }
 
@@ -525,6 +540,7 @@ void change_link(Socket& socket, const InterfaceName& link, const step::LinkChan
   if (to.mac) message.put(IFLA_ADDRESS, to.mac->bytes().data(), to.mac->bytes().size());
   if (to.mtu) message.put_u32(IFLA_MTU, *to.mtu);
   if (to.alias) message.put(IFLA_IFALIAS, to.alias->data(), to.alias->size());  // an empty one takes it away
+  if (to.filters_frames) put_frame_filter(message, *to.filters_frames);
   if (to.route_localnet) put_ipv4_option(message, IPV4_DEVCONF_ROUTE_LOCALNET, *to.route_localnet ? 1 : 0);
   if (to.master) {
     const int master = to.master->str().empty() ? 0 : index_of(socket, *to.master, attempt);

@@ -35,6 +35,7 @@ struct Link {
   bool hairpin = false;
   bool isolated = false;
   bool route_localnet = false;
+  bool filters_frames = false;  // of a bridge
   std::uint32_t accept_ra = 0;
 };
 

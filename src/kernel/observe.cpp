@@ -73,6 +73,7 @@ void Observer::observe_bridge(const InterfaceName& name) {
   bridge.mtu = link->mtu;
   bridge.up = link->up;
   bridge.route_localnet = link->route_localnet;
+  bridge.filters_frames = link->filters_frames;
   bridge.accept_ra = link->accept_ra;
   bridge.alias = link->alias;
   bridge.addresses = addresses_of(host_, link->index);

@@ -119,6 +119,7 @@ class StepPrinter {
     if (to.master) text += to.master->str().empty() ? " no master" : " master " + to.master->str();
     if (to.hairpin) text += *to.hairpin ? " hairpin on" : " hairpin off";
     if (to.isolated) text += *to.isolated ? " isolated on" : " isolated off";
+    if (to.filters_frames) text += *to.filters_frames ? " nf_call_iptables on" : " nf_call_iptables off";
     if (to.route_localnet) text += *to.route_localnet ? " route_localnet on" : " route_localnet off";
     if (to.accept_ra) text += fmt::format(" accept_ra {}", *to.accept_ra);
     if (to.alias) text += fmt::format(" alias '{}'", *to.alias);

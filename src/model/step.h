@@ -64,6 +64,7 @@ struct LinkChange {
   std::optional<InterfaceName> master;  // of a port; only on the host
   std::optional<bool> hairpin;          // of a port
   std::optional<bool> isolated;         // of a port
+  std::optional<bool> filters_frames;   // of a bridge: both of nf_call_iptables and nf_call_ip6tables
   std::optional<bool> route_localnet;
   std::optional<std::uint32_t> accept_ra;  // net.ipv6.conf.LINK.accept_ra; only on the host
   std::optional<MacAddress> mac;

@@ -91,6 +91,7 @@ class DesiredBuilder {
     bridge.mac = MacAddress::derived_from(network.pools.front().gateway);
     bridge.mtu = network.mtu;
     bridge.alias = input_.identity.alias();
+    bridge.filters_frames = !network.icc && input_.can_filter_frames;
     for (const auto& pool : network.pools) bridge.addresses.push_back({pool.gateway, pool.subnet.prefix()});
     if (network.pool(Family::v6) != nullptr) bridge.addresses.push_back(bridge_link_local());
     result_.bridges[bridge.name] = bridge;
@@ -147,6 +148,13 @@ class DesiredBuilder {
     }
   }
 
+  // With br_netfilter the rule keeps siblings apart, and a sibling's published port is translated while the frame is still
+  // on its way from port to port: an isolated port would then drop what is allowed. On a bridge of ours it is switched on,
+  // so that others may switch it on and off for all bridges; one that was adopted stays as its owner has it.
+  bool meets_rules_on_the_bridge(const Network& network) const {
+    return network.adopted_bridge ? input_.filters_all_frames : input_.can_filter_frames;
+  }
+
   void add_veth(const Container& container, const Endpoint& endpoint) {
     const auto* network = network_of(input_.networks, endpoint.network);
     if (network == nullptr) return;
@@ -154,9 +162,7 @@ class DesiredBuilder {
     veth.host = endpoint.host_link;
     veth.group = input_.identity.group;
     veth.bridge = network->bridge;
-    // With br_netfilter the rule does it, and translates a sibling's published port while the frame is still on its way
-    // from port to port: an isolated port would then drop what is allowed.
-    veth.isolated = !network->icc && !input_.bridge_netfilter;
+    veth.isolated = !network->icc && !meets_rules_on_the_bridge(*network);
     veth.alias = input_.identity.alias();
     veth.container = container.id;
     veth.peer = endpoint.name;

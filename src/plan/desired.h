@@ -20,7 +20,10 @@ struct DesiredInput {
   Identity identity;
   bool devgroup = true;               // the kernel can match interface groups
   bool link_directory = true;         // names for `ip netns` can be made
-  bool bridge_netfilter = false;      // iptables is asked about frames that a bridge passes on
+  // Asked where a network has icc=false: iptables can be asked about frames that a bridge of ours passes on (br_netfilter is
+  // loaded), and it is asked about those of every bridge.
+  bool can_filter_frames = false;
+  bool filters_all_frames = false;
   std::vector<Network> networks;      // all there are
   std::set<Id> bridges_of;            // the networks in scope
   std::vector<Container> containers;  // those in scope

@@ -74,6 +74,10 @@ Target Target::parse(const std::string& text) {
   return {text.substr(0, colon), static_cast<std::uint16_t>(std::stoi(text.substr(colon + 1)))};
 }
 
+void Setting::filter_bridged_frames(Family family, bool on) {
+  write_switch(family == Family::v4 ? kBridgeNf : "/proc/sys/net/bridge/bridge-nf-call-ip6tables", on);
+}
+
 bool Setting::kernel_has_bridge_nf() { return std::filesystem::exists(kBridgeNf); }
 
 Setting::Setting(const Circumstances& circumstances, const std::vector<std::string>& networks)
@@ -82,8 +86,7 @@ Setting::Setting(const Circumstances& circumstances, const std::vector<std::stri
     return !networks.empty() && std::find(networks.begin(), networks.end(), plan.name) == networks.end();
   });
   if (kernel_has_bridge_nf()) {
-    write_switch(kBridgeNf, circumstances.bridge_nf);
-    write_switch("/proc/sys/net/bridge/bridge-nf-call-ip6tables", circumstances.bridge_nf);
+    for (const Family family : {Family::v4, Family::v6}) filter_bridged_frames(family, circumstances.bridge_nf);
   }
   install_foreign_rules();
   must("iptables-legacy -P FORWARD " + circumstances.policy + " && ip6tables-legacy -P FORWARD " +

@@ -52,6 +52,8 @@ class Setting {
   explicit Setting(const Circumstances& circumstances, const std::vector<std::string>& networks = {});
 
   [[nodiscard]] static bool kernel_has_bridge_nf();
+  /// The switch for all bridges of the host.
+  static void filter_bridged_frames(Family family, bool on);
 
   [[nodiscard]] const netns::Namespace& at(const std::string& place) const;
   /// The interface by which a place is reached.

@@ -153,6 +153,27 @@ TEST_P(Behaviour, IsAsTheTableSays) {
   EXPECT_EQ(snapshot_host({.policy_counters = false}), setting_->host_before());
 }
 
+// docker switches it on when it starts; a distribution's sysctl.d may switch it off.
+TEST(Siblings, OfIccFalseStayApartWhileOthersSwitchTheFilterOfBridges) {
+  if (!Setting::kernel_has_bridge_nf()) GTEST_SKIP() << "the kernel lacks br_netfilter";
+  Setting setting({false, "DROP"}, {"n1", "quiet"});
+  Prober prober(setting);
+  const auto expect_rows = [&](bool v4, bool v6) {
+    Setting::filter_bridged_frames(Family::v4, v4);
+    Setting::filter_bridged_frames(Family::v6, v6);
+    for (const auto& row : behaviour_rows()) {
+      if (!row.from.starts_with("q")) continue;
+      for (const auto family : row.families) {
+        EXPECT_EQ(prober.try_row(row, family), row.must)
+            << title(row) << ", " << to_string(family) << ", IPv4 " << v4 << ", IPv6 " << v6;
+      }
+    }
+  };
+  for (const auto& [v4, v6] : {std::pair(false, false), {true, false}, {true, true}, {false, true}}) {
+    expect_rows(v4, v6);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Under, Behaviour, testing::ValuesIn(kColumns),
                          [](const auto& test) { return test.param.name; });
 

@@ -160,7 +160,7 @@ void damage_bridge(KernelState& world, Random& random, const Identity& identity)
   auto* entry = pick(world.bridges, random);
   if (entry == nullptr || entry->second.group != identity.group) return;
   auto& bridge = entry->second;
-  switch (random.below(8)) {
+  switch (random.below(9)) {
     case 0: bridge.up = false; return;
     case 1: bridge.addresses.clear(); return;
     case 2: bridge.route_localnet = false; return;
@@ -171,6 +171,7 @@ void damage_bridge(KernelState& world, Random& random, const Identity& identity)
       bridge.up = false;
       return;
     case 6: bridge.accept_ra = 2; return;
+    case 7: bridge.filters_frames = !bridge.filters_frames; return;
     default: {
       const auto name = bridge.name;
       world.bridges.erase(name);

@@ -227,6 +227,7 @@ class World {
       set(bridge->second.up, to.up);
       set(bridge->second.route_localnet, to.route_localnet);
       set(bridge->second.accept_ra, to.accept_ra);
+      set(bridge->second.filters_frames, to.filters_frames);
       set(bridge->second.mac, to.mac);
       set(bridge->second.mtu, to.mtu);
       set(bridge->second.alias, to.alias);

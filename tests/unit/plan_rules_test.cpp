@@ -543,9 +543,19 @@ TEST(RulesOfModes, PortsAreIsolatedWhereIptablesDoesNotSeeBridgedFrames) {
   input.identity = kIdentity;
   input.networks = {n};
   input.containers = {container("web", {endpoint(n, "10.0.0.2")})};
-  EXPECT_TRUE(desired(input).veths.begin()->second.isolated);
-  input.bridge_netfilter = true;
-  EXPECT_FALSE(desired(input).veths.begin()->second.isolated);
+  input.bridges_of = {n.id};
+  const auto isolated = [&] { return desired(input).veths.begin()->second.isolated; };
+  const auto filters = [&] { return desired(input).bridges.begin()->second.filters_frames; };
+  EXPECT_TRUE(isolated());
+  EXPECT_FALSE(filters());
+  input.can_filter_frames = true;
+  EXPECT_FALSE(isolated());
+  EXPECT_TRUE(filters()) << "of this bridge, whatever holds for others";
+  input.networks.front().adopted_bridge = true;
+  EXPECT_TRUE(isolated());
+  EXPECT_FALSE(filters()) << "it is somebody else's";
+  input.filters_all_frames = true;
+  EXPECT_FALSE(isolated());
 }
 
 }  // namespace
