@@ -20,6 +20,7 @@
 #include "tests/bench/lab.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/program.h"
+#include "tests/bench/rivals.h"
 #include "tests/bench/stream.h"
 #include "tests/support/world.h"
 
@@ -289,6 +290,8 @@ const std::vector<Benchmark>& all_benchmarks() {
       {"attach-dual", 60, [](int rounds) { return std::vector{attach_dual(rounds)}; }},
       {"throughput", 20, [](int rounds) { return std::vector{throughput(rounds)}; }},
       {"create", 40, [](int rounds) { return std::vector{create(rounds)}; }},
+      {"rivals-1", 10, [](int rounds) { return against_rivals(1, rounds); }},
+      {"rivals-100", 3, [](int rounds) { return against_rivals(100, rounds); }},
       {"range", 100, [](int rounds) { return std::vector{range(rounds)}; }},
       {"rules", 0, [](int) { return rules_of_range(); }},
       {"commits", 0, [](int) { return commits(); }},
@@ -312,11 +315,6 @@ int measure(const std::string& word, int rounds) {
     figures.insert(figures.end(), some.begin(), some.end());
   }
   const bool all = print_table(figures);
-  for (const char* rival : {"dockerd", "netavark", "/opt/cni/bin/bridge"}) {
-    fmt::print(
-        "{}: {}\n", rival,
-        is_installed(rival) ? "installed, but its comparison is not written yet" : "not installed, not compared");
-  }
   return all ? 0 : 1;
 }
 

@@ -74,8 +74,10 @@ bool print_table(const std::vector<Figure>& figures) {
   bool all = true;
   for (const auto& figure : figures) {
     all = all && figure.holds();
-    fmt::print("{:<{}}  {:>10}  {:<{}}  {:>6.2f}  {:>2} {:>4.2f}  {}\n", figure.what, what, figure.ours, figure.against,
-               against, figure.value, figure.exact ? "=" : "<=", figure.limit, figure.holds() ? "holds" : "MISSED");
+    const int digits = figure.value > 0 && figure.value < 0.1 ? 3 : 2;
+    fmt::print("{:<{}}  {:>10}  {:<{}}  {:>6.{}f}  {:>2} {:>4.2f}  {}\n", figure.what, what, figure.ours,
+               figure.against, against, figure.value, digits, figure.exact ? "=" : "<=", figure.limit,
+               figure.holds() ? "holds" : "MISSED");
   }
   std::fflush(stdout);
   return all;

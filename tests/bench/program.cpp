@@ -117,8 +117,4 @@ int count_commits(const Words& words) {
   return count;
 }
 
-bool is_installed(const std::string& program) {
-  return netns::run({"/bin/sh", "-c", "command -v " + program}).status == 0;
-}
-
 }  // namespace mb::bench

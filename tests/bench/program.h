@@ -29,6 +29,4 @@ pid_t parent_of(pid_t process);
 // How often it replaced a table of iptables, by the system calls it made.
 int count_commits(const Words& words);
 
-bool is_installed(const std::string& program);
-
 }  // namespace mb::bench
