@@ -7,6 +7,7 @@
 
 #include "src/base/error.h"
 #include "src/base/text.h"
+#include "src/plan/find_network.h"
 
 namespace mb::plan {
 namespace {
@@ -113,10 +114,7 @@ std::vector<PortHolder> Draft::published_in(Protocol protocol, const PortRange& 
 }
 
 std::optional<Network> Draft::find_network(std::string_view name_or_id) const {
-  const auto found = std::find_if(networks_.begin(), networks_.end(), [&](const Network& network) {
-    return network.name.str() == name_or_id || network.id == name_or_id;
-  });
-  return found == networks_.end() ? std::nullopt : std::optional(*found);
+  return plan::find_network(networks_, name_or_id);
 }
 
 Network Draft::network(std::string_view name_or_id) const {

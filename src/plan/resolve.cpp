@@ -20,7 +20,8 @@ class Resolver {
   Resolver(const StateView& state, const HostFacts& facts) : draft_(state), facts_(facts) {}
 
   void operator()(const change::AddNetwork& wanted) {
-    if (const auto existing = draft_.find_network(wanted.name.str())) {
+    // A name may look like the beginning of somebody's id.
+    if (const auto other = draft_.find_network(wanted.name.str()); other && other->name == wanted.name) {
       if (wanted.if_absent) return;
       throw Error(ErrorKind::conflict, fmt::format("there is a network '{}' already", wanted.name.str()),
                   "choose another name, or remove it with 'minibridge network rm'");
