@@ -68,25 +68,36 @@ Attempt try_all(const std::vector<std::string>& paths, std::vector<std::string>&
   return first;
 }
 
+std::string hint_for(int error) {
+  if (error == ENOEXEC) return "a script must begin with #! and its interpreter";
+  if (error == EACCES)
+    return "it must be a file that this user may execute (chmod +x), on a file system without noexec";
+  return "it must be a program for this machine";
+}
+
 [[noreturn]] void fail(const std::string& program, const Attempt& attempt) {
   if (!means_not_here(attempt.error)) {
-    const std::string hint = attempt.error == ENOEXEC ? "a script must begin with #! and its interpreter" : "";
-    throw CommandFailure(kCannotExecute,
-                         system_failure(fmt::format("cannot execute '{}'", attempt.path), attempt.error, hint));
+    throw CommandFailure(kCannotExecute, system_failure(fmt::format("cannot execute '{}'", attempt.path), attempt.error,
+                                                        hint_for(attempt.error)));
   }
   const bool exists = ::access(attempt.path.c_str(), F_OK) == 0;
   const std::string where = program.find('/') == std::string::npos ? " in the container's PATH" : " in the container";
   const std::string message = exists ? fmt::format("cannot execute '{}': its interpreter or loader is missing{}",
                                                    attempt.path, " in the container")
                                      : fmt::format("there is no command '{}'{}", printable(program), where);
-  throw CommandFailure(kCommandNotFound, Error(ErrorKind::not_found, message, {}, attempt.error));
+  const std::string hint = exists ? "install what its first line names, or the loader that 'file' shows"
+                                  : "the container sees the host's files, or those of its --rootfs and --volume";
+  throw CommandFailure(kCommandNotFound, Error(ErrorKind::not_found, message, hint, attempt.error));
 }
 
 }  // namespace
 
 void execute(std::vector<std::string> argv, std::vector<std::string> environment) {
   const std::string program = argv.at(0);
-  if (program.empty()) throw CommandFailure(kCommandNotFound, Error(ErrorKind::not_found, "the command has no name"));
+  if (program.empty()) {
+    throw CommandFailure(kCommandNotFound, Error(ErrorKind::not_found, "the command has no name",
+                                                 "the first word after '--' is the command"));
+  }
   fail(program, try_all(candidates(program, environment), argv, environment));
 }
 

@@ -37,8 +37,14 @@ std::optional<std::string> read_here(const std::string& key) {
 void write_here(const std::string& key, const std::string& value) {
   const std::string attempt = fmt::format("cannot write '{}' to sysctl '{}'", value, key);
   const netns::UniqueFd file(::open(netns::sysctl_path(key).c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file && errno == ENOENT) {
+    throw system_failure(attempt, ENOENT, "this kernel has no such switch; 'sysctl -a' lists those there are");
+  }
   if (!file) throw system_failure(attempt, errno);
-  if (::write(file.get(), value.data(), value.size()) < 0) throw system_failure(attempt, errno);
+  if (::write(file.get(), value.data(), value.size()) < 0) {
+    const int error = errno;
+    throw system_failure(attempt, error, error == EINVAL ? "the kernel does not take this value" : "");
+  }
 }
 
 // What switching forwarding on overwrites. Written with slashes, because an interface's name may hold dots.
