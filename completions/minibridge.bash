@@ -15,7 +15,7 @@ _minibridge() {
   local verbs='run create exec ps start stop restart kill rm logs port wait version publish unpublish inspect network
                plan repair doctor rules down lab scenario echo'
   local global='--state-dir --format --dry-run --color --help --verbose -v'
-  local net='--name --network --publish -p --expose --publish-all -P --ip --ip6 --mac-address --network-alias --hostname -h --dns --dns-search --add-host --sysctl'
+  local net='--network --publish -p --expose --publish-all -P --ip --ip6 --mac-address --network-alias --hostname -h --dns --dns-search --add-host --sysctl'
   local process='--env -e --workdir -w --user -u --interactive -i --tty -t --privileged'
   COMPREPLY=()
 
@@ -54,7 +54,7 @@ _minibridge() {
   case $verb in
     '') words="$verbs $global" ;;
     plan) words=${verbs/plan /} ;;
-    run) words="$net $process --detach -d --rm --volume -v --rootfs --env-file --cap-add --cap-drop" ;;
+    run) words="--name $net $process --detach -d --rm --volume -v --rootfs --env-file --cap-add --cap-drop" ;;
     create) words="$net --netns" ;;
     exec) words="$process $(__minibridge_containers)" ;;
     ps) words='--all -a --quiet -q' ;;

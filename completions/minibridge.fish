@@ -23,6 +23,8 @@ end
 
 set -l verbs run create exec ps start stop restart kill rm logs port wait version publish unpublish inspect network plan repair doctor rules down lab scenario echo
 set -l no_verb "not __fish_seen_subcommand_from $verbs"
+# `network create` and `scenario run` are other verbs than `create` and `run`.
+set -l plain 'not __fish_seen_subcommand_from network lab scenario; and __fish_seen_subcommand_from'
 
 complete -c minibridge -f
 complete -c minibridge -n $no_verb -l state-dir -x -a '(__fish_complete_directories)' -d 'where the state is'
@@ -58,11 +60,10 @@ complete -c minibridge -n $no_verb -a lab -d 'a simulated internet in namespaces
 complete -c minibridge -n $no_verb -a scenario -d 'lessons that run and check themselves'
 complete -c minibridge -n $no_verb -a echo -d 'the test server'
 
-complete -c minibridge -n 'not __fish_seen_subcommand_from network lab scenario; and __fish_seen_subcommand_from exec start stop restart kill rm logs port wait publish unpublish inspect rules' -a '(__minibridge_containers)'
-complete -c minibridge -n '__fish_seen_subcommand_from inspect rules' -a '(__minibridge_networks)'
+complete -c minibridge -n "$plain exec start stop restart kill rm logs port wait publish unpublish inspect rules" -a '(__minibridge_containers)'
+complete -c minibridge -n "$plain inspect rules" -a '(__minibridge_networks)'
 
-set -l attached '__fish_seen_subcommand_from run create'
-complete -c minibridge -n $attached -l name -x -d 'its name'
+set -l attached "$plain run create"
 complete -c minibridge -n $attached -l network -x -a '(__minibridge_networks) none host' -d 'which network'
 complete -c minibridge -n $attached -s p -l publish -x -d 'publish ports'
 complete -c minibridge -n $attached -l expose -x -d 'port of the container'
@@ -76,9 +77,9 @@ complete -c minibridge -n $attached -l dns -x -d 'name server'
 complete -c minibridge -n $attached -l dns-search -x -d 'search domain'
 complete -c minibridge -n $attached -l add-host -x -d 'line for /etc/hosts'
 complete -c minibridge -n $attached -l sysctl -x -d 'net.* switch'
-complete -c minibridge -n '__fish_seen_subcommand_from create' -l netns -r -F -d 'attach this namespace'
+complete -c minibridge -n "$plain create" -l netns -r -F -d 'attach this namespace'
 
-set -l command '__fish_seen_subcommand_from run exec'
+set -l command "$plain run exec"
 complete -c minibridge -n $command -s e -l env -x -d 'environment variable'
 complete -c minibridge -n $command -s w -l workdir -x -a '(__fish_complete_directories)' -d 'where the command runs'
 complete -c minibridge -n $command -s u -l user -x -a '(__fish_complete_users)' -d 'as whom'
@@ -86,7 +87,8 @@ complete -c minibridge -n $command -s i -l interactive -d 'keep standard input o
 complete -c minibridge -n $command -s t -l tty -d 'give it a terminal'
 complete -c minibridge -n $command -l privileged -d 'all capabilities'
 
-set -l run '__fish_seen_subcommand_from run'
+set -l run "$plain run"
+complete -c minibridge -n $run -l name -x -d 'its name'
 complete -c minibridge -n $run -s d -l detach -d 'return when it is up'
 complete -c minibridge -n $run -l rm -d 'remove it when it ends'
 complete -c minibridge -n $run -s v -l volume -r -F -d 'show a file or directory'
@@ -95,18 +97,18 @@ complete -c minibridge -n $run -l env-file -r -F -d 'variables from a file'
 complete -c minibridge -n $run -l cap-add -x -d 'further capability'
 complete -c minibridge -n $run -l cap-drop -x -d 'one capability less'
 
-complete -c minibridge -n '__fish_seen_subcommand_from ps' -s a -l all -d 'stopped ones too'
-complete -c minibridge -n '__fish_seen_subcommand_from ps' -s q -l quiet -d 'ids only'
-complete -c minibridge -n '__fish_seen_subcommand_from rm' -s f -l force -d 'running ones too'
-complete -c minibridge -n '__fish_seen_subcommand_from stop restart' -s t -l time -x -d 'seconds until SIGKILL'
-complete -c minibridge -n '__fish_seen_subcommand_from kill' -s s -l signal -x -a 'TERM KILL INT HUP QUIT USR1 USR2' -d signal
-complete -c minibridge -n '__fish_seen_subcommand_from logs' -s f -l follow -d 'go on'
-complete -c minibridge -n '__fish_seen_subcommand_from logs' -s n -l tail -x -d 'last lines'
-complete -c minibridge -n '__fish_seen_subcommand_from repair' -l check -d 'only say'
-complete -c minibridge -n '__fish_seen_subcommand_from echo' -l listen -x -d 'address and port'
-complete -c minibridge -n '__fish_seen_subcommand_from echo' -l udp -d 'UDP on the same ports too'
+complete -c minibridge -n "$plain ps" -s a -l all -d 'stopped ones too'
+complete -c minibridge -n "$plain ps" -s q -l quiet -d 'ids only'
+complete -c minibridge -n "$plain rm" -s f -l force -d 'running ones too'
+complete -c minibridge -n "$plain stop restart" -s t -l time -x -d 'seconds until SIGKILL'
+complete -c minibridge -n "$plain kill" -s s -l signal -x -a 'TERM KILL INT HUP QUIT USR1 USR2' -d signal
+complete -c minibridge -n "$plain logs" -s f -l follow -d 'go on'
+complete -c minibridge -n "$plain logs" -s n -l tail -x -d 'last lines'
+complete -c minibridge -n "$plain repair" -l check -d 'only say'
+complete -c minibridge -n "$plain echo" -l listen -x -d 'address and port'
+complete -c minibridge -n "$plain echo" -l udp -d 'UDP on the same ports too'
 
-complete -c minibridge -n 'not __fish_seen_subcommand_from network lab; and __fish_seen_subcommand_from publish' -l move -d 'from whoever has it'
+complete -c minibridge -n "$plain publish" -l move -d 'from whoever has it'
 
 set -l in_network '__fish_seen_subcommand_from network'
 complete -c minibridge -n "$in_network; and not __fish_seen_subcommand_from create connect disconnect ls inspect rm prune" -a 'create connect disconnect ls inspect rm prune'
