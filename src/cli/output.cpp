@@ -16,7 +16,9 @@
 namespace mb::cli {
 namespace {
 
-// Whether escape sequences are written. The one setting of the process' own standard output.
+// Whether escape sequences are written. The one thing here that outlives a call: it belongs to the process' standard
+// output as stdio's buffer does, is set once when the words are known, and changes what a line looks like, never what is
+// said. Handed down, it would be an argument of everything that prints.
 bool& color_is_on() {
   static bool on = false;
   return on;
