@@ -44,7 +44,7 @@ void connect_container(Context& context, const ConnectOptions& options) {
   connect.draw = draw_number();
   const auto container = context.container(*context.state(), options.container);
   connect.container = container.id;
-  if (!context.globals.dry_run) require_privilege();
+  require_privilege();
   look_inside(context, container, connect);
   std::vector<Change> changes;
   if (options.endpoint.network == kDefaultNetwork) changes.emplace_back(default_network(context.setup().now()));
@@ -59,7 +59,6 @@ struct DisconnectOptions {
 };
 
 void disconnect_container(Context& context, const DisconnectOptions& options) {
-  if (!context.globals.dry_run) require_privilege();
   context.change({change::Disconnect{options.container, options.network, options.force}});
 }
 

@@ -15,21 +15,40 @@ namespace {
 
 constexpr const char* kDefaultBridge = "minibridge0";
 
-// "NAME:ADDRESS", the address may hold colons.
-HostEntry parse_host_entry(std::string_view text) {
+constexpr std::string_view kHostGateway = "host-gateway";  // docker's word
+
+// "NAME:ADDRESS", the address may hold colons; or "NAME:host-gateway".
+void add_host_entry(ContainerDraft& draft, std::string_view text) {
   Scanner scan("host entry", text, "for example db:10.0.0.5");
   const auto name = scan.until(":");
   if (name.empty()) scan.fail("expected a name");
   if (name.find_first_of(" \t\n#") != std::string_view::npos) scan.fail_at(0, "a host name has no blanks");
   if (!scan.accept(':')) scan.fail("expected ':' and an address");
-  return {std::string(name), IpAddress::parse(scan.rest())};
+  if (scan.rest() == kHostGateway) {
+    draft.names_of_gateway.emplace_back(name);
+  } else {
+    draft.add.container.extra_hosts.push_back({std::string(name), IpAddress::parse(scan.rest())});
+  }
 }
 
 PublishSpec parse_exposed(const std::string& text) {
-  const auto spec = PublishSpec::parse(text);
-  if (!spec.host_address && !spec.host_ports) return spec;
-  throw Error(ErrorKind::usage, fmt::format("'{}' is not a port to expose: it names one of the host", printable(text)),
-              "--expose takes ports of the container; --publish takes both");
+  if (text.find_first_of(":[") != std::string::npos) {
+    throw Error(ErrorKind::usage,
+                fmt::format("'{}' is not a port to expose: it names one of the host", printable(text)),
+                "--expose takes ports of the container; --publish takes both");
+  }
+  try {
+    return PublishSpec::parse(text);
+  } catch (const Error& error) {
+    // A port of the container is what is left of a publish specification without the host's part, so its parser knows
+    // what is wrong; only what the word was meant to be differs.
+    constexpr std::string_view kMeant = "is not a publish specification";
+    auto message = error.message();
+    if (const auto at = message.rfind(kMeant); at != std::string::npos) {
+      message.replace(at, kMeant.size(), "is not a port to expose");
+    }
+    throw Error(error.kind(), message, "PORT[-PORT][/tcp|udp|sctp], for example 80 or 8000-8010/udp");
+  }
 }
 
 void expose(Container& container, const NetworkOptions& options) {
@@ -112,6 +131,7 @@ void add_network_options(CLI::App& verb, NetworkOptions& options) {
       ->take_all()
       ->allow_extra_args(false);
   verb.add_option("--mac-address", options.mac_address, "a fixed MAC address");
+  verb.set_help_flag("--help", "show this help");  // -h is docker's short form of --hostname
   verb.add_option("-h,--hostname", options.hostname, "host name; default: the container's name");
   verb.add_option("--dns", options.dns, "a resolver instead of the host's (repeatable)")
       ->take_all()
@@ -119,7 +139,8 @@ void add_network_options(CLI::App& verb, NetworkOptions& options) {
   verb.add_option("--dns-search", options.dns_search, "a search domain instead of the host's (repeatable)")
       ->take_all()
       ->allow_extra_args(false);
-  verb.add_option("--add-host", options.add_hosts, "NAME:ADDRESS for /etc/hosts (repeatable)")
+  verb.add_option("--add-host", options.add_hosts,
+                  "NAME:ADDRESS for /etc/hosts, or NAME:host-gateway for the host itself (repeatable)")
       ->take_all()
       ->allow_extra_args(false);
   verb.add_option("--sysctl", options.sysctls, "net.KEY=VALUE in its namespace (repeatable)")
@@ -146,13 +167,17 @@ ContainerDraft draft_container(const NetworkOptions& options, const Name& name, 
   container.created_at = now;
   for (const auto& spec : options.publish) container.publish.push_back(PublishSpec::parse(spec));
   expose(container, options);
-  for (const auto& entry : options.add_hosts) container.extra_hosts.push_back(parse_host_entry(entry));
+  for (const auto& entry : options.add_hosts) add_host_entry(draft, entry);
   for (const auto& sysctl : options.sysctls) container.sysctls.insert(parse_sysctl(sysctl));
   std::vector<IpAddress> servers;
   for (const auto& server : options.dns) servers.push_back(IpAddress::parse(server));
   container.resolv_conf = container::resolver_file(servers, options.dns_search);
   container.own_resolvers = !servers.empty();
   settle_attachment(draft, options, now);
+  if (!draft.names_of_gateway.empty() && draft.add.endpoints.empty()) {
+    throw Error(ErrorKind::usage, "host-gateway needs a network: it is the address of the host there",
+                "with --network host it is 127.0.0.1; with --network none nothing leads to the host");
+  }
   draft.add.draw = draw_number();
   return draft;
 }

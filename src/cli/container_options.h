@@ -35,6 +35,7 @@ void add_network_options(CLI::App& verb, NetworkOptions& options);
 struct ContainerDraft {
   std::vector<Change> before;  // the default network on first use
   change::AddContainer add;
+  std::vector<std::string> names_of_gateway;  // --add-host NAME:host-gateway: the address is known with the network
 };
 
 // Throws Error(usage) with position and reason for each word that cannot be meant.

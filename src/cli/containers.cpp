@@ -2,11 +2,8 @@
 //
 // ps, start, stop, restart, kill, rm, logs, port, wait
 #include <algorithm>
-#include <charconv>
-#include <csignal>
 #include <cstdio>
-#include <cstring>
-#include <ctime>
+#include <iterator>
 #include <memory>
 #include <tuple>
 
@@ -19,6 +16,8 @@
 #include "src/cli/draw.h"
 #include "src/cli/json.h"
 #include "src/cli/output.h"
+#include "src/cli/parsing.h"
+#include "src/cli/signal_names.h"
 #include "src/cli/verbs.h"
 #include "src/container/lifecycle.h"
 #include "src/container/log.h"
@@ -158,14 +157,29 @@ change::StartContainer start_change(const Container& container) {
   return start;
 }
 
+// Of those that do not run. One whose supervisor died is taken out first, as the pipe does by itself when it really runs.
+std::vector<Change> start_changes(const Context& context, const std::vector<Container>& containers) {
+  const auto setup = context.setup();
+  std::vector<Change> changes;
+  for (const auto& container : containers) {
+    container::require_process(container);
+    if (is_running(setup, container)) continue;
+    if (container.status == ContainerStatus::running) {
+      changes.emplace_back(change::EndContainer{container.id, std::nullopt, setup.now()});
+    }
+    changes.emplace_back(start_change(container));
+  }
+  return changes;
+}
+
 void start_containers(Context& context, const std::vector<Container>& containers) {
+  if (context.globals.dry_run) {
+    context.change(start_changes(context, containers));
+    return;
+  }
   const auto engine = context.engine();
   for_each(containers, [&](const Container& container) {
     container::require_process(container);
-    if (context.globals.dry_run) {
-      context.change({start_change(container)});
-      return;
-    }
     if (is_running(context.setup(), container)) return;  // as docker: already so, and no error
     require_privilege();
     container::start(engine, container, start_change(container), Context::notify);
@@ -186,13 +200,26 @@ std::vector<Change> end_changes(const Context& context, const std::vector<Contai
 // Seconds a container has after SIGTERM, as docker gives it.
 constexpr int kPatience = 10;
 
+// What container::stop sends to those that run.
+std::vector<Deed> stop_deeds(const Context& context, const std::vector<Container>& containers, int seconds) {
+  std::vector<Deed> deeds;
+  for (const auto& container : containers) {
+    if (container.kind != ContainerKind::process || !is_running(context.setup(), container)) continue;
+    const auto name = container.name.str();
+    deeds.push_back({"send_signal",
+                     seconds == 0 ? fmt::format("send SIGKILL to '{}'", name)
+                                  : fmt::format("send SIGTERM to '{}', and SIGKILL {} seconds later", name, seconds)});
+  }
+  return deeds;
+}
+
 void stop_containers(Context& context, const std::vector<Container>& containers, int seconds, bool print_names) {
   for (const auto& container : containers) container::require_process(container);
+  require_privilege();
   if (context.globals.dry_run) {
-    context.change(end_changes(context, containers));
+    context.print_plan_of(end_changes(context, containers), stop_deeds(context, containers, seconds));
     return;
   }
-  require_privilege();
   container::stop(context.setup(), containers, std::chrono::seconds(seconds));
   // Each supervisor has taken its container out; this pass takes out those whose supervisor could not.
   const auto left = end_changes(context, find_all(context, [&] {
@@ -208,7 +235,31 @@ void stop_containers(Context& context, const std::vector<Container>& containers,
   for (const auto& container : containers) print_line(container.name.str());
 }
 
+// Those that are stopped have a plan as `start` has it. What the start of one that runs will find is known only when it has
+// ended (its address, for one, is free again then), so that part is named and not spelled out.
+void plan_restart(const Context& context, const std::vector<Container>& containers, int seconds) {
+  for (const auto& container : containers) container::require_process(container);
+  require_privilege();
+  std::vector<Container> running;
+  std::copy_if(containers.begin(), containers.end(), std::back_inserter(running),
+               [&](const Container& container) { return is_running(context.setup(), container); });
+  auto changes = end_changes(context, running);
+  const auto starts = start_changes(context, containers);
+  changes.insert(changes.end(), starts.begin(), starts.end());
+  std::vector<Deed> again;
+  for (const auto& container : running) {
+    if (container.remove_when_ended) continue;  // it is gone then
+    again.push_back(
+        {"start_container", fmt::format("start '{0}' again, as 'minibridge start {0}' does", container.name.str())});
+  }
+  context.print_plan_of(changes, stop_deeds(context, running, seconds), again);
+}
+
 void restart_containers(Context& context, const std::vector<Container>& containers, int seconds) {
+  if (context.globals.dry_run) {
+    plan_restart(context, containers, seconds);
+    return;
+  }
   stop_containers(context, containers, seconds, false);
   const auto state = context.state();
   std::vector<Container> again;
@@ -218,21 +269,19 @@ void restart_containers(Context& context, const std::vector<Container>& containe
   start_containers(context, again);
 }
 
-int parse_signal(const std::string& text) {
-  int number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error == std::errc() && end == text.data() + text.size() && number > 0 && number < NSIG) return number;
-  const std::string name = text.starts_with("SIG") ? text.substr(3) : text;
-  for (int signal = 1; signal < NSIG; ++signal) {
-    const char* known = sigabbrev_np(signal);
-    if (known != nullptr && name == known) return signal;
-  }
-  throw Error(ErrorKind::usage, fmt::format("'{}' is not a signal", printable(text)), "for example TERM, SIGHUP or 9");
-}
-
 void kill_containers(const Context& context, const std::vector<Container>& containers, const std::string& signal) {
   const int number = parse_signal(signal);
   require_privilege();
+  if (context.globals.dry_run) {
+    std::vector<Deed> deeds;
+    for (const auto& container : containers) {
+      container::require_process(container);
+      require_running(context.setup(), container);
+      deeds.push_back({"send_signal", fmt::format("send {} to '{}'", signal_name(number), container.name.str())});
+    }
+    context.print_plan({}, deeds);
+    return;
+  }
   for_each(containers, [&](const Container& container) {
     container::send_signal(context.setup(), container, number);
     print_line(container.name.str());
@@ -276,10 +325,12 @@ void remove_containers(Context& context, const RmOptions& options) {
     }
     names.push_back(container.name.str());
   }
-  if (!context.globals.dry_run) {
-    require_privilege();
-    container::stop(setup, containers, milliseconds(0));
+  require_privilege();
+  if (context.globals.dry_run) {
+    context.print_plan_of(removals(context, containers), stop_deeds(context, containers, 0));
+    return;
   }
+  container::stop(setup, containers, milliseconds(0));
   context.change(removals(context, containers), names);
 }
 
@@ -331,8 +382,21 @@ void show_ports(const Context& context, const std::string& name) {
   }
 }
 
-void wait_for_containers(const Context& context, const std::vector<std::string>& names) {
-  for (const auto& container : find_all(context, names)) {
+void plan_wait(const Context& context, const std::vector<Container>& containers) {
+  std::vector<Deed> deeds;
+  for (const auto& container : containers) {
+    container::require_process(container);
+    deeds.push_back({"wait", fmt::format("wait for the end of '{}'", container.name.str())});
+  }
+  context.print_plan({}, deeds);
+}
+
+void wait_for_containers(const Context& context, const std::vector<Container>& containers) {
+  if (context.globals.dry_run) {
+    plan_wait(context, containers);
+    return;
+  }
+  for (const auto& container : containers) {
     const int status = container::wait_for_end(context.setup(), container);
     print_line(context.globals.json() ? json_of_status(container.name.str(), status) : fmt::format("{}", status));
     flush_output();
@@ -355,8 +419,7 @@ void add_stop_verbs(CLI::App& app, Context& context) {
   const auto add = [&](const char* name, const char* what, const char* example, auto action) {
     auto options = std::make_shared<StopOptions>();
     auto* verb = add_verb(app, name, what, example);
-    verb->add_option("-t,--time", options->seconds, "seconds before it is killed")
-        ->check(CLI::Range(0, 86400))
+    expect_number(verb->add_option("-t,--time", options->seconds, "seconds before it is killed"), 0, 86400)
         ->capture_default_str();
     add_names(*verb, options->names);
     verb->callback(
@@ -412,7 +475,7 @@ void add_container_verbs(CLI::App& app, Context& context) {
   auto wait = std::make_shared<Names>();
   auto* wait_verb = add_verb(app, "wait", "wait until containers end, print their exit status", "minibridge wait web");
   add_names(*wait_verb, wait->names);
-  wait_verb->callback([wait, &context] { wait_for_containers(context, wait->names); });
+  wait_verb->callback([wait, &context] { wait_for_containers(context, find_all(context, wait->names)); });
 }
 
 }  // namespace mb::cli

@@ -17,6 +17,7 @@
 #include "src/container/alive.h"
 #include "src/container/name_servers.h"
 #include "src/engine/session.h"
+#include "src/plan/find_network.h"
 
 namespace mb::cli {
 namespace {
@@ -35,8 +36,9 @@ void require_privilege() {
   if (!has_capability(CAP_NET_ADMIN)) missing.emplace_back("CAP_NET_ADMIN");
   if (!has_capability(CAP_SYS_ADMIN)) missing.emplace_back("CAP_SYS_ADMIN");
   if (missing.empty()) return;
-  throw Error(ErrorKind::privilege, fmt::format("changing this host's network needs {}", join(missing, " and ")),
-              "use sudo, or a private world that needs no privilege: unshare --user --net --mount --map-root-user");
+  throw Error(
+      ErrorKind::privilege, fmt::format("seeing or changing this host's network needs {}", join(missing, " and ")),
+      "use sudo, or a private world: unshare --user --net --mount --map-root-user; 'minibridge lab' needs none");
 }
 
 engine::Setup Context::setup() const {
@@ -59,28 +61,35 @@ Container Context::container(const store::Store& state, const std::string& name)
 }
 
 Network Context::network(const store::Store& state, const std::string& name) const {
-  for (auto& network : state.networks()) {
-    if (network.name.str() == name || network.id == name) return network;
-  }
+  if (auto found = plan::find_network(state.networks(), name)) return *found;
   throw Error(ErrorKind::not_found, fmt::format("there is no network '{}'", printable(name)),
               "'minibridge network ls' lists them");
 }
 
 void Context::change(const std::vector<Change>& changes, const std::vector<std::string>& what) {
+  require_privilege();
   if (globals.dry_run) {
-    print_plan(engine().plan(changes));
+    print_plan_of(changes);
     return;
   }
   notify(engine().run(changes).notices);
   for (const auto& line : what) print_line(line);
 }
 
-void Context::print_plan(const engine::Outcome& outcome) const {
+void Context::print_plan_of(const std::vector<Change>& changes, const std::vector<Deed>& before,
+                            const std::vector<Deed>& after) const {
+  // Where nothing is asked of the pipe, nothing of the host has to be looked at.
+  print_plan(changes.empty() ? engine::Outcome{} : engine().plan(changes), before, after);
+}
+
+void Context::print_plan(const engine::Outcome& outcome, const std::vector<Deed>& before,
+                         const std::vector<Deed>& after) const {
   if (globals.json()) {
-    print_line(json_of_plan(outcome.plan, outcome.name_of));
+    print_line(json_of_plan(outcome.plan, outcome.name_of, before, after));
     return;
   }
-  if (outcome.plan.empty()) print_line("nothing to do");
+  if (outcome.plan.empty() && before.empty() && after.empty()) print_line("nothing to do");
+  for (const auto& deed : before) print_line("would " + deed.text);
   std::size_t number = 0;
   for (const auto& step : outcome.plan) {
     print_line(fmt::format("{:>3}  {}", ++number, print(step, outcome.name_of)));
@@ -89,6 +98,7 @@ void Context::print_plan(const engine::Outcome& outcome) const {
       if (!line.empty()) print_line(fmt::format("       {}", line));
     }
   }
+  for (const auto& deed : after) print_line("would " + deed.text);
 }
 
 void Context::notify(const std::vector<std::string>& notices) {
@@ -97,6 +107,12 @@ void Context::notify(const std::vector<std::string>& notices) {
 
 bool is_running(const engine::Setup& setup, const Container& container) {
   return container.status == ContainerStatus::running && setup.is_alive(container.id);
+}
+
+void require_running(const engine::Setup& setup, const Container& container) {
+  if (container.kind != ContainerKind::process || is_running(setup, container)) return;
+  throw Error(ErrorKind::conflict, fmt::format("container '{}' is not running", container.name.str()),
+              fmt::format("'minibridge start {}' runs it again", container.name.str()));
 }
 
 std::string status_text(const engine::Setup& setup, const Container& container) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "src/cli/deed.h"
 #include "src/engine/engine.h"
 #include "src/model/objects.h"
 #include "src/store/store.h"
@@ -39,15 +40,23 @@ class Context {
 
   // Runs changes through the pipe, or prints the plan (--dry-run). `what` is printed, one a line, when done.
   void change(const std::vector<Change>& changes, const std::vector<std::string>& what = {});
-  void print_plan(const engine::Outcome& outcome) const;
+  // For a plan: of changes, and of what is done before them and after.
+  void print_deed(const std::string& kind, const std::string& text) const { print_plan({}, {{kind, text}}); }
+  void print_plan_of(const std::vector<Change>& changes, const std::vector<Deed>& before = {},
+                     const std::vector<Deed>& after = {}) const;
+  void print_plan(const engine::Outcome& outcome, const std::vector<Deed>& before = {},
+                  const std::vector<Deed>& after = {}) const;
   static void notify(const std::vector<std::string>& notices);
 };
 
-// Throws Error(privilege) when the process may not configure networks, in one sentence that says what is missing.
+// Throws Error(privilege) when the process may not look at networks and configure them, in one sentence that says what is
+// missing. Plans need it too: they compare with what the kernel has.
 void require_privilege();
 
 // Whether a container runs: what the state says, and whether its supervisor lives.
 bool is_running(const engine::Setup& setup, const Container& container);
+// Throws Error(conflict) if the container has a process that does not run.
+void require_running(const engine::Setup& setup, const Container& container);
 // "running", "created", "exited (0)" …
 std::string status_text(const engine::Setup& setup, const Container& container);
 

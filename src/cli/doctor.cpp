@@ -47,7 +47,7 @@ void examine(Context& context) {
 
 void add_doctor_verb(CLI::App& app, Context& context) {
   auto* verb = app.add_subcommand("doctor", "what on this host stops packets, and how to mend it");
-  verb->set_help_flag("--help", "show this help");
+  verb->set_help_flag("-h,--help", "show this help");
   verb->footer(
       "Changes nothing. Exit status 0: nothing stops packets; 5: something does, or may.\n"
       "Example: minibridge doctor");

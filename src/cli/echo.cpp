@@ -5,9 +5,11 @@
 
 #include <memory>
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include "src/base/text.h"
+#include "src/cli/context.h"
 #include "src/cli/verbs.h"
 
 namespace mb::cli {
@@ -37,7 +39,13 @@ container::EchoListen parse_listen(const std::string& text) {
   return listen;
 }
 
-void serve(const EchoWords& words) {
+std::string listen_text(const container::EchoListen& listen) {
+  const bool v6 = listen.address.family() == Family::v6;
+  return fmt::format("{}:{}/{}", v6 ? fmt::format("[{}]", listen.address.str()) : listen.address.str(), listen.port,
+                     to_string(listen.protocol));
+}
+
+void serve(const Context& context, const EchoWords& words) {
   auto listen = words.listen;
   if (listen.empty()) listen.emplace_back("1234");
   container::EchoOptions options;
@@ -47,12 +55,18 @@ void serve(const EchoWords& words) {
     options.listen.push_back(options.listen.back());
     options.listen.back().protocol = Protocol::udp;
   }
+  if (context.globals.dry_run) {
+    std::vector<std::string> places;
+    for (const auto& place : options.listen) places.push_back(listen_text(place));
+    context.print_deed("listen", "listen on " + join(places, " and "));
+    return;
+  }
   container::serve_echo(options);
 }
 
 }  // namespace
 
-void add_echo_verb(CLI::App& app, Context&) {
+void add_echo_verb(CLI::App& app, Context& context) {
   auto words = std::make_shared<EchoWords>();
   auto* verb = add_verb(app, "echo", "the test server: tells each client the addresses it sees",
                         "minibridge echo --listen 127.0.0.1:1234 --udp");
@@ -60,7 +74,7 @@ void add_echo_verb(CLI::App& app, Context&) {
       ->take_all()
       ->allow_extra_args(false);
   verb->add_flag("--udp", words->udp, "serve UDP on the same ports, too");
-  verb->callback([words] { serve(*words); });
+  verb->callback([words, &context] { serve(context, *words); });
 }
 
 }  // namespace mb::cli

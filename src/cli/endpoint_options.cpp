@@ -67,6 +67,9 @@ void set_once(std::string& place, std::string_view value, Scanner& scan, std::si
 void take_word(EndpointOptions& options, Scanner& scan) {
   const auto at = scan.offset();
   const auto key = scan.until("=,");
+  if (key.empty() && scan.peek() == '=') {
+    scan.fail_at(at, "the word before '=' is missing", fmt::format("the words are {}", kWords));
+  }
   if (!scan.accept('=')) scan.fail_at(at, "expected WORD=VALUE", fmt::format("the words are {}", kWords));
   const auto value_at = scan.offset();
   const auto value = scan.until(",");

@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include "src/base/error.h"
+#include "src/base/text.h"
 #include "src/cli/context.h"
 #include "src/cli/process_options.h"
 #include "src/cli/verbs.h"
@@ -37,28 +38,35 @@ container::ExecTarget target_of(const Context& context, const Container& contain
   return target;
 }
 
+// The container's own process with what was said otherwise.
+ProcessSpec spec_of(const Container& container, const ExecOptions& options) {
+  auto spec = container.process;
+  spec.argv = options.command;
+  if (options.process.terminal) give_terminal_type(spec.environment);
+  spec.environment = environment_with(spec.environment, options.process);
+  if (!options.process.working_directory.empty()) spec.working_directory = options.process.working_directory;
+  if (!options.process.user.empty()) spec.user = options.process.user;
+  spec.privileged = spec.privileged || options.process.privileged;
+  spec.terminal = options.process.terminal;
+  spec.interactive = options.process.interactive;
+  return spec;
+}
+
 void exec_command(Context& context, ExecOptions options) {
   options.command.insert(options.command.end(), context.command.begin(), context.command.end());
   if (options.command.empty())
     throw Error(ErrorKind::usage, "a command is missing", "minibridge exec NAME -- CMD ARG…");
   const auto state = context.state();
   const auto container = context.container(*state, options.name);
-  if (container.kind == ContainerKind::process && !is_running(context.setup(), container)) {
-    throw Error(ErrorKind::conflict, fmt::format("container '{}' is not running", container.name.str()),
-                fmt::format("'minibridge start {}' runs it again", container.name.str()));
-  }
+  require_running(context.setup(), container);
   require_privilege();
-  auto spec = container.process;
-  spec.argv = options.command;
-  spec.environment = environment_with(container.process.environment, options.process);
-  if (options.process.terminal)
-    spec.environment = environment_with(default_environment(container.hostname, true), options.process);
-  if (!options.process.working_directory.empty()) spec.working_directory = options.process.working_directory;
-  if (!options.process.user.empty()) spec.user = options.process.user;
-  spec.privileged = spec.privileged || options.process.privileged;
-  spec.terminal = options.process.terminal;
-  spec.interactive = options.process.interactive;
+  const auto spec = spec_of(container, options);
   container::check_process_spec(spec);
+  if (context.globals.dry_run) {
+    context.print_deed("run_command",
+                       fmt::format("run '{}' in '{}'", printable(join(spec.argv, " ")), container.name.str()));
+    return;
+  }
   context.exit_status = container::exec_in_container(target_of(context, container), spec);
 }
 

@@ -12,6 +12,7 @@
 #include "src/cli/json.h"
 #include "src/cli/output.h"
 #include "src/cli/verbs.h"
+#include "src/plan/find_network.h"
 
 namespace mb::cli {
 namespace {
@@ -22,9 +23,7 @@ std::string describe_any(const Context& context, const store::Store& state, cons
     const auto status = status_text(context.setup(), *container);
     return describe(ContainerView{*container, status.substr(0, status.find(' '))}, networks, context.globals.state_dir);
   }
-  for (const auto& network : networks) {
-    if (network.name.str() == name || network.id == name) return describe(network, state.containers());
-  }
+  if (const auto network = plan::find_network(networks, name)) return describe(*network, state.containers());
   throw Error(ErrorKind::not_found, fmt::format("there is no container or network '{}'", printable(name)),
               "'minibridge ps -a' and 'minibridge network ls' list them");
 }

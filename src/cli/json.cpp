@@ -119,6 +119,8 @@ void describe_endpoint(ordered_json& object, const Endpoint& endpoint) {
   object["sysctls"] = endpoint.sysctls;
 }
 
+ordered_json write_deed(const Deed& deed) { return {{"kind", deed.kind}, {"text", deed.text}}; }
+
 ordered_json time_or_null(std::int64_t seconds) { return seconds == 0 ? ordered_json() : ordered_json(seconds); }
 
 }  // namespace
@@ -137,14 +139,17 @@ std::string json_of_networks(const std::vector<Network>& networks) {
   return text_of(list);
 }
 
-std::string json_of_plan(const Plan& plan, const NameOf& name_of) {
+std::string json_of_plan(const Plan& plan, const NameOf& name_of, const std::vector<Deed>& before,
+                         const std::vector<Deed>& after) {
   auto steps = ordered_json::array();
+  for (const auto& deed : before) steps.push_back(write_deed(deed));
   for (const auto& step : plan) {
     ordered_json entry = {{"kind", kind_name(step)}, {"text", print(step, name_of)}};
     const auto rules = print_rules(step);
     if (!rules.empty()) entry["rules"] = rules;
     steps.push_back(std::move(entry));
   }
+  for (const auto& deed : after) steps.push_back(write_deed(deed));
   return text_of({{"steps", steps}});
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "src/base/error.h"
+#include "src/cli/deed.h"
 #include "src/lab/registry.h"
 #include "src/model/host_report.h"
 #include "src/model/objects.h"
@@ -24,7 +25,8 @@ struct ContainerView {
 std::string json_of_ports(const std::vector<PublishedPort>& ports);
 std::string json_of_containers(const std::vector<ContainerView>& containers, const std::vector<Network>& networks);
 std::string json_of_networks(const std::vector<Network>& networks);
-std::string json_of_plan(const Plan& plan, const NameOf& name_of);
+std::string json_of_plan(const Plan& plan, const NameOf& name_of, const std::vector<Deed>& before,
+                         const std::vector<Deed>& after);
 std::string json_of_error(const Error& error);
 
 struct RuleView {

@@ -16,6 +16,7 @@
 #include "src/cli/context.h"
 #include "src/cli/json.h"
 #include "src/cli/output.h"
+#include "src/cli/parsing.h"
 #include "src/cli/verbs.h"
 #include "src/lab/graph.h"
 #include "src/lab/hold.h"
@@ -65,6 +66,13 @@ Name default_name(const lab::Topology& topology) {
 
 void up(const Context& context, const LabWords& words) {
   const auto topology = lab::load_topology(words.topology);
+  if (context.globals.dry_run) {
+    const auto name = words.name.empty() ? default_name(topology) : Name::parse(words.name);
+    context.print_deed("make_lab",
+                       fmt::format("make a lab of the topology '{}', with the nodes {}, under the name '{}'",
+                                   topology.name, join(topology.node_names(), ", "), name.str()));
+    return;
+  }
   const auto registry = lab::Registry::open();
   auto reservation =
       words.name.empty() ? registry.reserve_any(default_name(topology)) : registry.reserve(Name::parse(words.name));
@@ -86,18 +94,26 @@ void up(const Context& context, const LabWords& words) {
   }
 }
 
+void run_in_node(Context& context, const LabWords& words, const std::vector<std::string>& command) {
+  const auto registry = lab::Registry::open();
+  const auto lab = registry.find(words.lab);
+  if (context.globals.dry_run) {
+    const auto node = lab.topology.node(words.node).name.str();
+    context.print_deed("run_command", fmt::format("run '{}' in node '{}' of lab '{}'", printable(join(command, " ")),
+                                                  node, lab.name.str()));
+    return;
+  }
+  context.exit_status = lab::run_in_node(registry, lab, words.node, command);
+}
+
 void exec(Context& context, LabWords words) {
   words.command.insert(words.command.end(), context.command.begin(), context.command.end());
   if (words.command.empty())
     throw Error(ErrorKind::usage, "a command is missing", "minibridge lab exec NODE -- CMD ARG…");
-  const auto registry = lab::Registry::open();
-  context.exit_status = lab::run_in_node(registry, registry.find(words.lab), words.node, words.command);
+  run_in_node(context, words, words.command);
 }
 
-void shell(Context& context, const LabWords& words) {
-  const auto registry = lab::Registry::open();
-  context.exit_status = lab::run_in_node(registry, registry.find(words.lab), words.node, lab::shell_command());
-}
+void shell(Context& context, const LabWords& words) { run_in_node(context, words, lab::shell_command()); }
 
 void graph(const LabWords& words) {
   const auto topology =
@@ -114,13 +130,23 @@ void graph(const LabWords& words) {
   print_line(drawing);
 }
 
-void down(const LabWords& words) {
+void plan_down(const Context& context, const std::vector<lab::Lab>& labs) {
+  std::vector<Deed> ends;
+  for (const auto& lab : labs) ends.push_back({"end_lab", fmt::format("end lab '{}'", lab.name.str())});
+  context.print_plan({}, ends);
+}
+
+void down(const Context& context, const LabWords& words) {
   const auto registry = lab::Registry::open();
   std::vector<lab::Lab> labs;
   if (words.all) {
     labs = registry.all();
   } else {
     labs.push_back(registry.find(words.lab));
+  }
+  if (context.globals.dry_run) {
+    plan_down(context, labs);
+    return;
   }
   for (const auto& lab : labs) {
     registry.take_down(lab);
@@ -161,25 +187,24 @@ void add_graph(CLI::App& family) {
                         "minibridge lab graph --topology article --format svg > article.svg");
   verb->add_option("LAB,--lab", words->lab, "which lab; not needed when one is up");
   verb->add_option("--topology", words->topology, "draw this one, without a lab");
-  verb->add_option("--format", words->format, "text, mermaid or svg")
-      ->check(CLI::IsMember({"text", "mermaid", "svg"}))
+  expect_word(verb->add_option("--format", words->format, "text, mermaid or svg"), {"text", "mermaid", "svg"})
       ->capture_default_str();
   verb->callback([words] { graph(*words); });
 }
 
-void add_down(CLI::App& family) {
+void add_down(CLI::App& family, Context& context) {
   auto words = std::make_shared<LabWords>();
   auto* verb = add_verb(family, "down", "end a lab with everything in it", "minibridge lab down --all");
   verb->add_option("LAB,--lab", words->lab, "which lab; not needed when one is up");
   verb->add_flag("--all", words->all, "every lab of this user");
-  verb->callback([words] { down(*words); });
+  verb->callback([words, &context] { down(context, *words); });
 }
 
 }  // namespace
 
 void add_lab_verbs(CLI::App& app, Context& context) {
   auto* family = app.add_subcommand("lab", "a simulated internet in namespaces, no root needed");
-  family->set_help_flag("--help", "show this help");
+  family->set_help_flag("-h,--help", "show this help");
   family->require_subcommand(1);
   family->fallthrough();
   add_up(*family, context);
@@ -188,7 +213,7 @@ void add_lab_verbs(CLI::App& app, Context& context) {
   add_exec(*family, context);
   add_shell(*family, context);
   add_graph(*family);
-  add_down(*family);
+  add_down(*family, context);
 }
 
 }  // namespace mb::cli

@@ -5,6 +5,8 @@
 #include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -19,6 +21,7 @@
 #include "src/cli/verbs.h"
 #include "src/container/lifecycle.h"
 #include "src/model/chains.h"
+#include "src/plan/find_network.h"
 
 #ifndef MINIBRIDGE_VERSION
 #define MINIBRIDGE_VERSION "unknown"
@@ -40,7 +43,7 @@ void check(Context& context) {
 }
 
 void repair(Context& context, bool only_check) {
-  if (!context.globals.dry_run) require_privilege();
+  require_privilege();
   if (only_check) {
     check(context);
     return;
@@ -60,12 +63,21 @@ void repair(Context& context, bool only_check) {
   }
 }
 
+void plan_take_down(const Context& context) {
+  std::vector<Deed> kills;
+  for (const auto& container : context.state()->running()) {
+    if (!is_running(context.setup(), container)) continue;
+    kills.push_back({"send_signal", fmt::format("send SIGKILL to '{}'", container.name.str())});
+  }
+  context.print_plan(context.engine().plan_take_down(), kills);
+}
+
 void take_down(Context& context) {
+  require_privilege();
   if (context.globals.dry_run) {
-    context.print_plan(context.engine().plan_take_down());
+    plan_take_down(context);
     return;
   }
-  require_privilege();
   // Somebody may start a container between the two; then it is stopped as well.
   constexpr int kMostAttempts = 20;
   for (int attempt = 1;; ++attempt) {
@@ -158,30 +170,54 @@ std::string remark(const RuleView& view) {
   return view.rule.why;
 }
 
-// iptables-save form with the reason above each rule; comments keep it readable for iptables-restore.
-void print_rules_with_why(const std::vector<RuleView>& views) {
-  std::string table;
+// ":CHAIN - [0:0]" for our chains that hold these rules or that they lead to: the restorers take no rule in or to a chain
+// that they do not know.
+void print_chains(const std::vector<RuleView>& views) {
+  std::set<std::string> chains;
   for (const auto& view : views) {
-    const auto heading = fmt::format("*{}", to_string(view.table.table));
-    if (heading != table) {
-      if (!table.empty()) print_line("COMMIT\n");
-      print_line(bold(heading));
-      table = heading;
+    if (view.state == "missing") continue;
+    const auto* jump = std::get_if<target::Jump>(&view.rule.target);
+    for (const auto& chain : {view.chain, jump == nullptr ? std::string() : jump->chain}) {
+      if (chain.starts_with(kChainPrefix)) chains.insert(chain);
     }
+  }
+  for (const auto& chain : chains) print_line(fmt::format(":{} - [0:0]", chain));
+}
+
+void print_table_with_why(const std::vector<RuleView>& views, bool all) {
+  print_line(bold(fmt::format("*{}", to_string(views.front().table.table))));
+  if (all) print_chains(views);  // a restorer empties what is declared: not where other rules of the chain are left out
+  for (const auto& view : views) {
     print_line(dim("# " + remark(view)));
     print_line(view.state == "missing" ? dim("# " + print(view.chain, view.rule)) : print(view.chain, view.rule));
   }
-  if (!table.empty()) print_line("COMMIT");
+  print_line("COMMIT");
 }
 
-void show_rules(const Context& context, const std::string& name) {
-  if (!name.empty()) {
-    const auto state = context.state();
-    const auto networks = state->networks();
-    const bool is_network =
-        std::any_of(networks.begin(), networks.end(), [&](const Network& n) { return n.name.str() == name; });
-    if (!is_network) context.container(*state, name);
+// iptables-save form with the reason above each rule. What stands below "# iptables" is read by iptables-restore
+// --noflush, what stands below "# ip6tables" by ip6tables-restore --noflush.
+void print_rules_with_why(const std::vector<RuleView>& views, bool all) {
+  std::optional<Family> family;
+  for (auto begin = views.begin(); begin != views.end();) {
+    const auto end = std::find_if(begin, views.end(), [&](const RuleView& view) { return view.table != begin->table; });
+    if (family != begin->table.family) {
+      family = begin->table.family;
+      print_line(dim(*family == Family::v4 ? "# iptables" : "# ip6tables"));
+    }
+    print_table_with_why({begin, end}, all);
+    begin = end;
   }
+}
+
+// The name of the network or container that is meant.
+std::string concerned(const Context& context, const std::string& typed) {
+  const auto state = context.state();
+  if (const auto network = plan::find_network(state->networks(), typed)) return network->name.str();
+  return context.container(*state, typed).name.str();
+}
+
+void show_rules(const Context& context, const std::string& typed) {
+  const auto name = typed.empty() ? typed : concerned(context, typed);
   require_privilege();
   const auto report = context.engine().rules();
   auto views = RuleLister(report).list();
@@ -191,7 +227,7 @@ void show_rules(const Context& context, const std::string& name) {
   if (context.globals.json()) {
     print_line(json_of_rules(views));
   } else {
-    print_rules_with_why(views);
+    print_rules_with_why(views, name.empty());
   }
 }
 

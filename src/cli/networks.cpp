@@ -14,6 +14,7 @@
 #include "src/cli/draw.h"
 #include "src/cli/json.h"
 #include "src/cli/output.h"
+#include "src/cli/parsing.h"
 #include "src/cli/verbs.h"
 
 namespace mb::cli {
@@ -110,7 +111,6 @@ change::AddNetwork parse_create(const Context& context, const NetworkCreateOptio
 
 void create_network(Context& context, const NetworkCreateOptions& options) {
   const auto add = parse_create(context, options);
-  if (!context.globals.dry_run) require_privilege();
   context.change({add}, {add.id});
 }
 
@@ -182,7 +182,6 @@ void list_networks(const Context& context, const ListOptions& options) {
 }
 
 void remove_networks(Context& context, const std::vector<std::string>& names) {
-  if (!context.globals.dry_run) require_privilege();
   std::vector<Change> changes;
   for (const auto& name : names) changes.emplace_back(change::RemoveNetwork{name});
   context.change(changes, names);
@@ -196,7 +195,7 @@ void prune_networks(Context& context, const std::vector<std::string>& filters) {
     const bool spared = network.name.str() == "default" || !filter.passes(network);
     if (!spared && state->endpoint_count(network.id) == 0) unused.push_back(network.name.str());
   }
-  if (!unused.empty()) remove_networks(context, unused);
+  if (!unused.empty() || context.globals.dry_run) remove_networks(context, unused);
 }
 
 void inspect_networks(const Context& context, const std::vector<std::string>& names) {
@@ -225,8 +224,7 @@ void add_create(CLI::App& app, Context& context) {
       ->allow_extra_args(false);
   verb->add_option("--bridge-name", options->bridge,
                    "the bridge's name; one that is there already is used and left there; default: drawn");
-  verb->add_option("--mtu", options->mtu, "largest packet in bytes; default: the uplink's")
-      ->check(CLI::Range(68, 65535));
+  expect_number(verb->add_option("--mtu", options->mtu, "largest packet in bytes; default: the uplink's"), 68, 65535);
   verb->add_flag("--ipv6", options->ipv6, "IPv6 as well");
   verb->add_option("--mode", options->mode, "nat, routed or unprotected: how containers are seen from outside")
       ->default_str("nat");
@@ -251,7 +249,7 @@ void add_filter(CLI::App& verb, std::vector<std::string>& filters) {
 
 void add_network_verbs(CLI::App& app, Context& context) {
   auto* network = app.add_subcommand("network", "make, list and remove networks");
-  network->set_help_flag("--help", "show this help");
+  network->set_help_flag("-h,--help", "show this help");
   network->require_subcommand(1);
   network->fallthrough();
   add_create(*network, context);

@@ -2,6 +2,7 @@
 #include "src/cli/process_options.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -28,14 +29,20 @@ void assign(std::vector<std::string>& environment, const std::string& assignment
   }
 }
 
+[[noreturn]] void reject_file(const std::string& path, int error) {
+  const auto what = fmt::format("cannot read the environment file '{}'", printable(path));
+  throw Error(ErrorKind::usage, system_failure(what, error).message(), "name a file of lines K=V", error);
+}
+
 void assign_file(std::vector<std::string>& environment, const std::string& path) {
   std::ifstream file(path);
-  if (!file) throw Error(ErrorKind::usage, fmt::format("cannot read the environment file '{}'", path));
+  if (!file) reject_file(path, errno);
   for (std::string line; std::getline(file, line);) {
     const auto begin = line.find_first_not_of(" \t");
     if (begin == std::string::npos || line[begin] == '#') continue;
     assign(environment, line.substr(begin));
   }
+  if (file.bad()) reject_file(path, errno);  // a directory can be opened, and only reading tells
 }
 
 Volume parse_volume(const std::string& text) {
@@ -88,8 +95,14 @@ void add_process_options(CLI::App& verb, ProcessOptions& options) {
 std::vector<std::string> default_environment(const std::string& hostname, bool terminal) {
   std::vector<std::string> environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                           fmt::format("HOSTNAME={}", hostname)};
-  if (terminal) environment.emplace_back("TERM=xterm");
+  if (terminal) give_terminal_type(environment);
   return environment;
+}
+
+void give_terminal_type(std::vector<std::string>& environment) {
+  const bool has_one = std::any_of(environment.begin(), environment.end(),
+                                   [](const std::string& entry) { return entry.starts_with("TERM="); });
+  if (!has_one) environment.emplace_back("TERM=xterm");
 }
 
 std::vector<std::string> environment_with(std::vector<std::string> base, const ProcessOptions& options) {

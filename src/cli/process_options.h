@@ -38,6 +38,8 @@ ProcessSpec process_spec(const ProcessOptions& options, const std::vector<std::s
 
 // PATH, HOSTNAME, and TERM when there is a terminal.
 std::vector<std::string> default_environment(const std::string& hostname, bool terminal);
+// Adds TERM where there is none yet.
+void give_terminal_type(std::vector<std::string>& environment);
 // `base` with the assignments of --env-file and --env laid over it; "K" alone takes the caller's value.
 std::vector<std::string> environment_with(std::vector<std::string> base, const ProcessOptions& options);
 

@@ -24,11 +24,6 @@ struct PublishOptions {
   }
 };
 
-void change_ports(Context& context, const Change& change) {
-  if (!context.globals.dry_run) require_privilege();
-  context.change({change});
-}
-
 CLI::App* add_verb_with_ports(CLI::App& app, const char* name, const char* what, const char* example,
                               PublishOptions& options) {
   auto* verb = add_verb(app, name, what, example);
@@ -48,12 +43,12 @@ void add_publish_verbs(CLI::App& app, Context& context) {
                           *publish);
   verb->add_flag("--move", publish->take_over, "take the host port from the container that has published it");
   verb->callback([publish, &context] {
-    change_ports(context, change::Publish{publish->name, publish->parsed(), draw_number(), publish->take_over});
+    context.change({change::Publish{publish->name, publish->parsed(), draw_number(), publish->take_over}});
   });
   auto unpublish = std::make_shared<PublishOptions>();
   add_verb_with_ports(app, "unpublish", "take published ports back", "minibridge unpublish web 8443:443", *unpublish)
       ->callback([unpublish, &context] {
-        change_ports(context, change::Unpublish{unpublish->name, unpublish->parsed()});
+        context.change({change::Unpublish{unpublish->name, unpublish->parsed()}});
       });
 }
 

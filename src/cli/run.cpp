@@ -19,6 +19,7 @@
 #include "src/container/lifecycle.h"
 #include "src/engine/doctor.h"
 #include "src/engine/session.h"
+#include "src/plan/find_network.h"
 
 namespace mb::cli {
 namespace {
@@ -32,7 +33,7 @@ struct RunOptions {
   std::vector<std::string> command;
 };
 
-void check_run(const Container& container) {
+void check_run(const Container& container, const NetworkOptions& network) {
   if (container.process.argv.empty() && container.publish.empty() && container.exposed.empty()) {
     throw Error(ErrorKind::usage, "there is nothing to run",
                 "give a command after '--', or publish a port and the test server answers on it");
@@ -40,14 +41,32 @@ void check_run(const Container& container) {
   if (!container.sysctls.empty() && container.attachment == Attachment::host) {
     throw Error(ErrorKind::usage, "--sysctl would change the host's own network with --network host");
   }
+  const auto* option = network.publish.empty() ? "--publish-all" : "--publish";
   if (container.attachment == Attachment::host && !container.publish.empty()) {
     throw Error(ErrorKind::usage,
-                "--publish has no meaning with --network host: the container's ports are the host's own");
+                fmt::format("{} has no meaning with --network host: the container's ports are the host's own", option));
   }
   if (container.attachment == Attachment::none && !container.publish.empty()) {
-    throw Error(ErrorKind::usage, "--publish has no meaning with --network none: the container is in no network");
+    throw Error(ErrorKind::usage,
+                fmt::format("{} has no meaning with --network none: the container is in no network", option));
   }
   container::check_process_spec(container.process);
+}
+
+// The network as it is, or as it will be when this container makes it.
+Network first_network(const Context& context, const ContainerDraft& draft) {
+  const auto& name = draft.add.endpoints.front().network;
+  if (auto found = plan::find_network(context.state()->networks(), name)) return *found;
+  for (auto& network : context.engine().plan(draft.before).delta.added_networks) {
+    if (network.name.str() == name) return network;
+  }
+  return context.network(*context.state(), name);  // there is none
+}
+
+void name_the_gateway(const Context& context, ContainerDraft& draft) {
+  if (draft.names_of_gateway.empty()) return;
+  const auto gateway = first_network(context, draft).pools.front().gateway;
+  for (const auto& name : draft.names_of_gateway) draft.add.container.extra_hosts.push_back({name, gateway});
 }
 
 void run_container(Context& context, RunOptions options) {
@@ -59,15 +78,16 @@ void run_container(Context& context, RunOptions options) {
   container.kind = ContainerKind::process;
   container.process = process_spec(options.process, options.command, container.hostname);
   container.remove_when_ended = options.remove || !options.detach;
-  check_run(container);
+  check_run(container, options.network);
+  require_privilege();
+  name_the_gateway(context, draft);
   if (context.globals.dry_run) {
     container.status = ContainerStatus::running;
     auto changes = draft.before;
     changes.emplace_back(draft.add);
-    context.print_plan(context.engine().plan(changes));
+    context.print_plan_of(changes);
     return;
   }
-  require_privilege();
   const auto engine = context.engine();
   const std::string id = container.id;
   container::RunRequest request{std::move(draft.before), std::move(draft.add)};
@@ -90,14 +110,23 @@ struct CreateOptions {
   std::vector<std::string> names;
 };
 
+kernel::Kernel::NamespaceContents contents_of_foreign(const Context& context, const std::string& path) {
+  const auto session = engine::open_session(context.setup());
+  try {
+    return session.kernel->inspect_namespace(path);
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.message(), "--netns takes a path such as /run/netns/NAME or /proc/PID/ns/net",
+                error.error_number());
+  }
+}
+
 // A namespace made by somebody else: what it has already decides the interface's name and the default route.
 void adopt_namespace(Context& context, change::AddContainer& add, const std::string& path) {
   std::error_code error;
   const auto absolute = std::filesystem::absolute(path, error);
   add.container.kind = ContainerKind::foreign_netns;
   add.container.namespace_source = absolute.string();
-  const auto session = engine::open_session(context.setup());
-  const auto contents = session.kernel->inspect_namespace(add.container.namespace_source);
+  const auto contents = contents_of_foreign(context, add.container.namespace_source);
   add.taken_links = contents.links;
   add.default_routes = contents.default_routes;
 }
@@ -114,7 +143,7 @@ void check_create(const CreateOptions& options) {
 void create_containers(Context& context, const CreateOptions& options) {
   check_create(options);
   const auto setup = context.setup();
-  if (!context.globals.dry_run) require_privilege();
+  require_privilege();
   std::vector<Change> changes;
   std::vector<std::string> ids;
   for (const auto& name : options.names) {
@@ -125,6 +154,7 @@ void create_containers(Context& context, const CreateOptions& options) {
     }
     container.kind = ContainerKind::netns;
     container.process.environment = default_environment(container.hostname, false);
+    name_the_gateway(context, draft);
     if (!options.netns.empty()) adopt_namespace(context, draft.add, options.netns);
     ids.push_back(container.id);
     if (changes.empty()) changes = draft.before;

@@ -21,6 +21,7 @@
 #include "src/base/text.h"
 #include "src/cli/context.h"
 #include "src/cli/output.h"
+#include "src/cli/parsing.h"
 #include "src/cli/verbs.h"
 #include "src/lab/lesson.h"
 #include "src/lab/page.h"
@@ -317,6 +318,14 @@ std::vector<Scenario> wanted(const ScenarioWords& words) {
   return scenarios;
 }
 
+std::vector<Deed> deeds_of(const std::vector<Scenario>& scenarios) {
+  std::vector<Deed> deeds;
+  for (const auto& scenario : scenarios) {
+    deeds.push_back({"run_scenario", fmt::format("run the scenario '{}' in a lab of its own", scenario.name)});
+  }
+  return deeds;
+}
+
 void run(Context& context, ScenarioWords words) {
   if (words.format.empty()) words.format = context.globals.format;
   const auto scenarios = wanted(words);
@@ -324,7 +333,9 @@ void run(Context& context, ScenarioWords words) {
   if (!lesson && (words.pause || words.keep)) {
     throw Error(ErrorKind::usage, "'--pause' and '--keep' are for a single scenario that is read as a lesson");
   }
-  if (words.mutate == "one" || words.mutate == "all") {
+  if (context.globals.dry_run) {
+    context.print_plan({}, deeds_of(scenarios));
+  } else if (words.mutate == "one" || words.mutate == "all") {
     if (words.format == "junit") throw Error(ErrorKind::usage, "the self-test has no junit form", "table or json");
     run_mutants(context, scenarios, words);
   } else if (lesson) {
@@ -364,6 +375,11 @@ void make_folder(const std::string& path) {
 void write_documentation(Context& context, ScenarioWords words) {
   words.all = words.names.empty();
   const auto scenarios = wanted(words);
+  if (context.globals.dry_run) {
+    context.print_plan({}, deeds_of(scenarios),
+                       {{"write_pages", fmt::format("write its pages into '{}'", printable(words.out))}});
+    return;
+  }
   make_folder(words.out);
   std::vector<Task> tasks;
   for (const auto& scenario : scenarios) tasks.push_back({scenario, {}, Language::en, both_pages});
@@ -384,8 +400,11 @@ void write_documentation(Context& context, ScenarioWords words) {
 // ---- the words
 
 void add_language(CLI::App& verb, ScenarioWords& words) {
-  verb.add_option("--lang", words.language, "zh or en; default: what the locale says")
-      ->check(CLI::IsMember({"zh", "en"}));
+  expect_word(verb.add_option("--lang", words.language, "zh or en; default: what the locale says"), {"zh", "en"});
+}
+
+void add_jobs(CLI::App& verb, ScenarioWords& words) {
+  expect_number(verb.add_option("--jobs", words.jobs, "how many at the same time; default: two per processor"), 1, 256);
 }
 
 void add_ls(CLI::App& family, Context& context) {
@@ -412,13 +431,13 @@ void add_run(CLI::App& family, Context& context) {
   verb->add_flag("--pause", words->pause, "wait for Return between the steps");
   verb->add_flag("--keep", words->keep, "leave the lab up afterwards");
   add_language(*verb, *words);
-  verb->add_option("--format", words->format, "table, json or junit")->check(CLI::IsMember({"table", "json", "junit"}));
-  verb->add_option("--jobs", words->jobs, "how many at the same time; default: two per processor")
-      ->check(CLI::Range(1, 256));
-  verb->add_option(
+  expect_word(verb->add_option("--format", words->format, "table, json or junit"), {"table", "json", "junit"});
+  add_jobs(*verb, *words);
+  expect_word(
+      verb->add_option(
           "--mutate", words->mutate,
-          "the self-test: leave out one command at a time and demand that it is noticed; 'one' per scenario or 'all'")
-      ->check(CLI::IsMember({"one", "all"}))
+          "the self-test: leave out one command at a time and demand that it is noticed; 'one' per scenario or 'all'"),
+      {"one", "all"})
       ->expected(0, 1)
       ->default_str("all");
   verb->callback([words, verb, &context] {
@@ -433,8 +452,7 @@ void add_doc(CLI::App& family, Context& context) {
       add_verb(family, "doc", "run scenarios and write a page about each", "minibridge scenario doc --out pages");
   verb->add_option("NAME", words->names, "names, their numbers, or paths; default: all");
   verb->add_option("--out", words->out, "the directory for the pages")->capture_default_str();
-  verb->add_option("--jobs", words->jobs, "how many at the same time; default: two per processor")
-      ->check(CLI::Range(1, 256));
+  add_jobs(*verb, *words);
   verb->callback([words, &context] { write_documentation(context, *words); });
 }
 
@@ -442,7 +460,7 @@ void add_doc(CLI::App& family, Context& context) {
 
 void add_scenario_verbs(CLI::App& app, Context& context) {
   auto* family = app.add_subcommand("scenario", "lessons that run and check themselves");
-  family->set_help_flag("--help", "show this help");
+  family->set_help_flag("-h,--help", "show this help");
   family->footer("Example: minibridge scenario run --all");
   family->require_subcommand(1);
   add_ls(*family, context);

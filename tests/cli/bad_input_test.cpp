@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <tuple>
 
 #include "tests/support/program.h"
 #include "tests/support/snapshot.h"
@@ -101,6 +102,11 @@ TEST_F(BadInput, PublishSpecifications) {
       {"publish c1 0:80", "usage", "a port must be 1 to 65535"},
       {"unpublish c1 8080:81", "not_found", "has not published '8080:81/tcp'"},
       {"create --network none -p 8001:80 x", "usage", "publish"},
+      {"create --expose 0 x", "usage", "'0' is not a port to expose: a port must be 1 to 65535"},
+      {"create --expose 8080:80 x", "usage", "'8080:80' is not a port to expose: it names one of the host"},
+      {"create --expose 90-80 x", "usage", "the range 90-80 is reversed"},
+      {"run --network none -P --expose 80", "usage", "--publish-all has no meaning with --network none"},
+      {"run --network host -P --expose 80", "usage", "--publish-all has no meaning with --network host"},
   });
 }
 
@@ -166,12 +172,17 @@ TEST_F(BadInput, Networks) {
       {"network create --bridge-name sixteen-letters-x n2", "usage", "is not an interface name"},
       {"network create --bridge-name a/b n2", "usage", "is not an interface name"},
       {"network create --bridge-name up0 n2", "conflict", "'up0'"},
-      {"network create --mtu 9 n2", "usage", "--mtu"},
+      {"network create --mtu 9 n2", "usage", "--mtu cannot be '9': expected a number from 68 to 65535"},
+      {"network create --mtu abc n2", "usage", "--mtu cannot be 'abc': expected a number from 68 to 65535"},
+      {"network create --icc=maybe n2", "usage", "--icc cannot be 'maybe': expected true or false"},
+      {"network create --snat-to 198.51.100.1 --snat-to 198.51.100.2 n2", "usage", "--snat-to can be given only once"},
+      {"network create --snat-to", "usage", "--snat-to needs a value"},
+      {"network create", "usage", "'network create' needs a NAME"},
       {"network create --snat-to 198.51.100.200 n2", "usage", "the host has no such address"},
       {"network create --snat-to here n2", "usage", "is not an IPv4 address"},
       {"network create --internal --snat-to 198.51.100.1 n2", "usage", "from an internal network none leaves"},
       {"network create --masquerade=false --snat-to 198.51.100.1 n2", "usage", "they keep their own source address"},
-      {"network create --masquerade=perhaps n2", "usage", "--masquerade"},
+      {"network create --masquerade=perhaps n2", "usage", "--masquerade cannot be 'perhaps': expected true or false"},
       {"network create n1", "conflict", "there is a network 'n1' already"},
       {"network create host", "usage", "'host' has a meaning of its own"},
       {"network create none", "usage", "'none' has a meaning of its own"},
@@ -188,6 +199,8 @@ TEST_F(BadInput, Networks) {
       {"run --network none -p 80", "usage", "--publish has no meaning with --network none"},
       {"run --network host --sysctl net.ipv4.ip_forward=0 -- true", "usage", "--network host"},
       {"create --network host x", "usage", "--network host leaves nothing to create"},
+      {"run --network =n1 -- true", "usage", "the word before '=' is missing"},
+      {"run --network name=n1,=x -- true", "usage", "the word before '=' is missing"},
   });
 }
 
@@ -206,7 +219,7 @@ TEST_F(BadInput, Names) {
       {"create " + long_name, "usage", "it is too long"},
       {"create 'a b'", "usage", "unexpected ' '"},
       {"create a/b", "usage", "unexpected '/'"},
-      {"create -- -a", "usage", "is"},
+      {"create -- -a", "usage", "'create' runs no command"},
       {"create ''", "usage", "is not a name"},
       {"create \"$(printf 'a\\nb')\"", "usage", "unexpected '\\x0a'"},
       {"create \"$(printf 'a\\033[31mb')\"", "usage", "is not a name"},
@@ -241,28 +254,49 @@ TEST_F(BadInput, UnknownContainers) {
 
 TEST_F(BadInput, Words) {
   expect_all_refused({
-      {"frobnicate", "usage", "frobnicate"},
-      {"--frobnicate ps", "usage", "--frobnicate"},
-      {"ps --frobnicate", "usage", "--frobnicate"},
-      {"--color sometimes ps", "usage", "--color"},
+      {"frobnicate", "usage", "there is no verb 'frobnicate'"},
+      {"frobnicate x y", "usage", "there is no verb 'frobnicate'"},
+      {"--frobnicate ps", "usage", "'ps' has no option '--frobnicate'"},
+      {"--frobnicate", "usage", "there is no option '--frobnicate'"},
+      {"ps --frobnicate", "usage", "'ps' has no option '--frobnicate'"},
+      {"ps extra words", "usage", "'ps' does not take the word 'extra'"},
+      {"network ls extra", "usage", "'network ls' does not take the word 'extra'"},
+      {"--color sometimes ps", "usage", "--color cannot be 'sometimes': expected auto, always or never"},
+      {"lab graph --format gif", "usage", "--format cannot be 'gif': expected text, mermaid or svg"},
+      {"scenario show a b", "usage", "'scenario show' takes one NAME, not 2"},
       {"run", "usage", "there is nothing to run"},
       {"run -d", "usage", "there is nothing to run"},
       {"run --frobnicate", "usage", "--frobnicate"},
       {"exec c1", "usage", "a command is missing"},
-      {"create", "usage", "NAME"},
-      {"rm", "usage", "NAME"},
-      {"network", "usage", ""},
-      {"network frobnicate", "usage", ""},
+      {"create", "usage", "'create' needs a NAME"},
+      {"rm", "usage", "'rm' needs a NAME"},
+      {"network", "usage", "a verb is missing after 'network'"},
+      {"network frobnicate", "usage", "there is no verb 'frobnicate' in 'network'"},
+      {"network frobnicate x", "usage", "there is no verb 'frobnicate' in 'network'"},
+      {"lab frobnicate", "usage", "there is no verb 'frobnicate' in 'lab'"},
+      {"scenario frobnicate", "usage", "there is no verb 'frobnicate' in 'scenario'"},
+      {"plan network frobnicate", "usage", "there is no verb 'frobnicate' in 'network'"},
+      {"stop c1 -- c2", "usage", "'stop' runs no command, so nothing can stand after '--'"},
+      {"network rm -- n1", "usage", "'network rm' runs no command, so nothing can stand after '--'"},
+      {"lab graph --topology article -- x", "usage", "'lab graph' runs no command, so nothing can stand after '--'"},
       {"plan", "usage", "a verb is missing after 'plan'"},
       {"plan frobnicate", "usage", "frobnicate"},
       {"kill -s NOSUCH c1", "usage", "'NOSUCH' is not a signal"},
-      {"stop -t soon c1", "usage", "--time"},
+      {"kill -s RTMIN+99 c1", "usage", "'RTMIN+99' is not a signal"},
+      {"kill -s 0 c1", "usage", "'0' is not a signal"},
+      {"stop -t soon c1", "usage", "--time cannot be 'soon': expected a number from 0 to 86400"},
+      {"--state-dir '' ps", "usage", "the state directory has no name"},
+      {"--state-dir /etc/passwd ps", "usage", "the state directory '/etc/passwd' is not a directory"},
+      {"--state-dir /etc/passwd create x", "usage", "the state directory '/etc/passwd' is not a directory"},
+      {"create --netns /run/nowhere x", "failed", "cannot open network namespace '/run/nowhere': No such file"},
+      {"create --netns /etc/passwd x", "failed", "'/etc/passwd'"},
       {"create --netns /run/nowhere --sysctl net.ipv4.ip_forward=1 x", "usage", "--sysctl is not for a namespace made"},
       {"create --netns /proc/self/ns/net x y", "usage", "--netns attaches one namespace"},
       {"echo --listen 0", "usage", "a port must be 1 to 65535"},
       {"echo --listen nowhere:80", "usage", "is not"},
       {"run -e =x -- true", "usage", "the name is missing"},
       {"run --env-file /run/nowhere -- true", "usage", "cannot read the environment file '/run/nowhere'"},
+      {"run --env-file /run -- true", "usage", "cannot read the environment file '/run': Is a directory"},
       {"run -w here -- true", "usage", "is not an absolute path"},
       {"run -u nobody-at-all -- true", "usage", "nobody-at-all"},
       {"run -v /tmp -- true", "usage", "is not a volume"},
@@ -287,10 +321,40 @@ TEST_F(BadInput, ASysctlThatTheKernelDoesNotHaveIsUndone) {
     const auto refused = Program::mb(verb);
     EXPECT_NE(refused.status, 0);
     EXPECT_THAT(refused.err, HasSubstr("sysctl 'net.ipv4.nowhere': No such file or directory (ENOENT)"));
+    EXPECT_THAT(refused.err, HasSubstr("hint: "));
     EXPECT_EQ(program.look_at_state(), state) << verb;
     EXPECT_EQ(snapshot_host(), host) << verb;
     EXPECT_EQ(Program::mb("repair --check").status, 0) << verb;
   }
+}
+
+TEST_F(BadInput, ACommandThatCannotBeRunHasAHint) {
+  const std::string script = program.write("script", "#!/no/such/interpreter\n");
+  must("chmod +x " + script);
+  for (const auto& [command, status, message] :
+       std::vector<std::tuple<std::string, int, std::string>>{{"nosuch", 127, "there is no command 'nosuch'"},
+                                                              {"/no/such", 127, "there is no command '/no/such'"},
+                                                              {script, 127, "its interpreter or loader is missing"},
+                                                              {"''", 127, "the command has no name"},
+                                                              {"/etc/passwd", 126, "cannot execute '/etc/passwd'"},
+                                                              {"/etc", 126, "cannot execute '/etc'"}}) {
+    for (const std::string verb : {"run -- ", "exec c1 -- "}) {
+      const auto refused = Program::mb(verb + command);
+      EXPECT_EQ(refused.status, status) << verb << command;
+      const auto lines = lines_of(refused.err);
+      ASSERT_EQ(lines.size(), 2U) << refused.err;
+      EXPECT_THAT(lines[0], HasSubstr(message));
+      EXPECT_THAT(lines[1], StartsWith("hint: "));
+    }
+  }
+}
+
+TEST_F(BadInput, TheHintLeadsToTheHelpOfTheVerb) {
+  EXPECT_THAT(Program::mb("network create").err, HasSubstr("'minibridge network create --help'"));
+  EXPECT_THAT(Program::mb("network create --label =x n2").err, HasSubstr("hint: "));
+  EXPECT_THAT(Program::mb("network frobnicate").err,
+              HasSubstr("its verbs are connect, create, disconnect, inspect, ls, prune and rm"));
+  EXPECT_THAT(Program::mb("stop --frobnicate c1").err, HasSubstr("'minibridge stop --help'"));
 }
 
 // ------------------------------------------------------------------ the state
@@ -421,14 +485,17 @@ TEST_F(BadState, WithoutPrivilegeOneSentenceSaysWhatIsMissing) {
   Program::must_mb("create c1");
   const auto host = snapshot_host();
   const auto state = program.look_at_state();
-  for (const std::string words : {"create x", "run -d -p 80", "rm c1", "network create n1", "network rm default",
-                                  "repair", "down", "publish c1 80", "exec c1 -- true"}) {
+  for (const std::string words :
+       {"create x", "run -d -p 80", "rm c1", "network create n1", "network rm default", "repair", "down",
+        "publish c1 80", "exec c1 -- true", "kill c1", "doctor", "rules", "network connect default c1", "plan create x",
+        "plan run -p 80", "plan rm c1", "plan down", "plan repair", "repair --check"}) {
     const auto refused = sh("setpriv --bounding-set=-all --inh-caps=-all minibridge " + words);
     EXPECT_EQ(refused.status, status_of(words, "privilege")) << words;
     const auto lines = lines_of(refused.err);
     ASSERT_EQ(lines.size(), 2U) << refused.err;
     EXPECT_THAT(lines[0], HasSubstr("needs CAP_NET_ADMIN and CAP_SYS_ADMIN")) << words;
     EXPECT_THAT(lines[1], HasSubstr("unshare --user --net --mount --map-root-user")) << words;
+    EXPECT_THAT(lines[1], HasSubstr("'minibridge lab' needs none")) << words;
   }
   EXPECT_EQ(program.look_at_state(), state);
   EXPECT_EQ(snapshot_host(), host);

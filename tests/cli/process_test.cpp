@@ -74,6 +74,15 @@ TEST_F(Processes, StreamsArePassedThrough) {
   EXPECT_EQ(must("echo hello | minibridge exec -i c1 -- cat"), "hello\n");
 }
 
+TEST_F(Processes, MissingStandardStreamsAreNoHindrance) {
+  must("timeout 30 minibridge run -d --name none -- sleep 600 <&- >&- 2>&-");
+  EXPECT_THAT(Program::must_mb("ps"), HasSubstr("none"));
+  Program::must_mb("rm -f none");
+  EXPECT_EQ(sh("timeout 30 minibridge run -- true <&- >&-").status, 0);
+  must("timeout 30 minibridge create c1 >&-");
+  EXPECT_EQ(Program::mb("repair --check").status, 0);
+}
+
 // ------------------------------------------------------------------ signals
 
 class Signalled : public Processes, public testing::WithParamInterface<int> {};
@@ -204,6 +213,19 @@ TEST_F(Processes, TheEnvironmentIsWhatWasAskedFor) {
   EXPECT_THAT(said, testing::AllOf(Not(HasSubstr("ABSENT")), Not(HasSubstr("comment")), Not(HasSubstr("MINIBRIDGE"))));
 }
 
+TEST_F(Processes, ExecHasTheEnvironmentOfTheContainer) {
+  Program::must_mb("run -d --name web -e COLOUR=green -e TERM=vt100 -- sleep 600");
+  Program::must_mb("create c1");
+  for (const std::string terminal : {"", "-t "}) {
+    EXPECT_THAT(Program::must_mb("exec " + terminal + "-e MORE=1 web -- env"),
+                testing::AllOf(HasSubstr("COLOUR=green"), HasSubstr("TERM=vt100"), HasSubstr("MORE=1"),
+                               HasSubstr("HOSTNAME=web"), HasSubstr("PATH=")));
+  }
+  EXPECT_THAT(Program::must_mb("exec -t c1 -- env"), HasSubstr("TERM=xterm"));
+  EXPECT_THAT(Program::must_mb("exec -t -e TERM=dumb web -- env"), HasSubstr("TERM=dumb"));
+  EXPECT_THAT(Program::must_mb("exec c1 -- env"), Not(HasSubstr("TERM=")));
+}
+
 TEST_F(Processes, WorkingDirectoryAndVolumes) {
   fs::create_directories(program.directory() + "/data");
   program.write("data/file", "content\n");
@@ -264,6 +286,20 @@ TEST_F(Processes, NamespacesAreItsOwn) {
   for (std::size_t i = 0; i < 5; ++i) EXPECT_NE(inside[i], outside[i]);
   EXPECT_EQ(Program::must_mb("run --network host -- readlink /proc/self/ns/net"), outside[0] + "\n");
   EXPECT_EQ(Program::must_mb("run --network none -- ip -br link").substr(0, 2), "lo");
+}
+
+TEST_F(Processes, TheHostHasANameInsideWhenAskedFor) {
+  const auto entry = [](const std::string& options) {
+    return Program::must_mb("run " + options + " --add-host outer:host-gateway -- grep outer /etc/hosts");
+  };
+  EXPECT_EQ(entry(""), "172.17.0.1\touter\n") << "the default network is made by the same run";
+  EXPECT_EQ(entry("--add-host db:192.0.2.7"), "172.17.0.1\touter\n");
+  Program::must_mb("network create --subnet 10.20.0.0/24 --gateway 10.20.0.77 n1");
+  Program::must_mb("network create --subnet 10.21.0.0/24 n2");
+  EXPECT_EQ(entry("--network n1 --network n2"), "10.20.0.77\touter\n");
+  const auto refused = Program::mb("run --network none --add-host outer:host-gateway -- true");
+  EXPECT_EQ(refused.status, 125);
+  EXPECT_THAT(refused.err, HasSubstr("host-gateway"));
 }
 
 TEST_F(Processes, SysctlsOfItsNetwork) {

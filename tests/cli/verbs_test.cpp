@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "tests/support/program.h"
@@ -63,6 +64,14 @@ TEST_F(Verbs, EachHasAHelpWithAnExample) {
   }
   EXPECT_THAT(Program::must_mb("network --help"), HasSubstr("prune"));
   EXPECT_FALSE(std::filesystem::exists(program.state_dir())) << "help makes no file";
+}
+
+TEST_F(Verbs, TheShortFormIsHelpTooWhereItIsNotTheHostName) {
+  for (const std::string verb :
+       {"", "ps", "exec", "network", "network create", "lab", "lab up", "scenario run", "doctor"}) {
+    EXPECT_EQ(Program::must_mb(verb + " -h"), Program::must_mb(verb + " --help")) << verb;
+  }
+  EXPECT_EQ(Program::must_mb("run -h box -- hostname"), "box\n");
 }
 
 TEST_F(Verbs, WithoutAWordTheHelpIsShown) {
@@ -193,6 +202,21 @@ TEST_F(Verbs, KillSendsTheSignalThatIsNamed) {
   EXPECT_EQ(Program::must_mb("wait trapper"), "137\n");
 }
 
+TEST_F(Verbs, KillTakesTheNamesOfSignalsAsDockerDoes) {
+  Program::must_mb("run -d --name web -- sleep 600");
+  const auto sent = [](const std::string& name) { return Program::must_mb("plan kill -s " + name + " web"); };
+  for (const std::string name : {"hup", "HUP", "sighup", "SIGHUP", "1"}) {
+    EXPECT_EQ(sent(name), "would send SIGHUP to 'web'\n") << name;
+  }
+  EXPECT_EQ(sent("rtmin"), "would send SIGRTMIN to 'web'\n");
+  EXPECT_EQ(sent("SIGRTMIN"), "would send SIGRTMIN to 'web'\n");
+  EXPECT_EQ(sent("RTMIN+3"), "would send SIGRTMIN+3 to 'web'\n");
+  EXPECT_EQ(sent("SIGRTMAX-1"), "would send SIGRTMIN+29 to 'web'\n");
+  EXPECT_EQ(sent("RTMAX"), "would send SIGRTMAX to 'web'\n");
+  Program::must_mb("kill -s rtmin+3 web");
+  EXPECT_EQ(Program::must_mb("wait web"), std::to_string(128 + SIGRTMIN + 3) + "\n");
+}
+
 TEST_F(Verbs, ADetachedContainerWithRmIsGoneWhenItEnds) {
   const auto before = Program::must_mb("run -d --rm --name brief -- sh -c 'exit 5'");
   [[maybe_unused]] const auto waited = Program::mb("wait brief");
@@ -257,6 +281,47 @@ TEST_F(Verbs, TheLifeOfANetwork) {
   EXPECT_EQ(Program::json("network ls"), nlohmann::json::array());
 }
 
+TEST_F(Verbs, TheBeginningOfAnIdIsEnough) {
+  const auto network = Program::must_mb("network create n1").substr(0, 12);
+  const auto container = Program::must_mb("create --network n1 -p 8080:80 c1").substr(0, 12);
+  for (const std::size_t length : {12U, 8U}) {
+    const auto n = network.substr(0, length);
+    const auto c = container.substr(0, length);
+    EXPECT_EQ(Program::must_mb("rules " + c), Program::must_mb("rules c1"));
+    EXPECT_EQ(Program::must_mb("rules " + n), Program::must_mb("rules n1"));
+    EXPECT_THAT(Program::must_mb("rules " + c), HasSubstr("minibridge c1: "));
+    EXPECT_THAT(Program::must_mb("rules " + n), HasSubstr("minibridge network n1: "));
+    EXPECT_EQ(Program::must_mb("network inspect " + n), Program::must_mb("network inspect n1"));
+    EXPECT_EQ(Program::must_mb("inspect " + n), Program::must_mb("inspect n1"));
+    EXPECT_EQ(Program::must_mb("inspect " + c), Program::must_mb("inspect c1"));
+    EXPECT_THAT(Program::must_mb("plan create --network " + n + " x"), HasSubstr("add veth"));
+    EXPECT_THAT(Program::must_mb("plan network disconnect " + n + " " + c), HasSubstr("delete mb"));
+  }
+  Program::must_mb("rm " + container.substr(0, 8));
+  EXPECT_EQ(Program::must_mb("network rm " + network.substr(0, 8)), network.substr(0, 8) + "\n");
+}
+
+TEST_F(Verbs, RulesAreReadByTheRestorers) {
+  Program::must_mb("network create --ipv6 n1");
+  Program::must_mb("create --network n1 -p 8080:80 c1");
+  const auto rules = Program::must_mb("rules");
+  ASSERT_THAT(rules, StartsWith("# iptables\n*raw\n:MINIBRIDGE-RAW - [0:0]\n"));
+  const auto second = rules.find("# ip6tables\n*raw\n:MINIBRIDGE-RAW - [0:0]\n");
+  ASSERT_NE(second, std::string::npos) << rules;
+  EXPECT_THAT(rules.substr(0, second), testing::EndsWith("COMMIT\n"));
+  const auto v4 = program.write("v4", rules.substr(0, second));
+  const auto v6 = program.write("v6", rules.substr(second));
+  // Also where none of it is there, and so each chain has to be declared before a rule leads to it.
+  for (const auto& where : {&world.host(), &world.outside()}) {
+    must(*where, "iptables-legacy-restore --test --noflush < " + v4);
+    must(*where, "ip6tables-legacy-restore --test --noflush < " + v6);
+  }
+  // And what it puts there is what is here.
+  must(world.outside(), "iptables-legacy-restore --noflush < " + v4);
+  const std::string saved = "iptables-legacy-save -t filter | grep -v '^#' | sed 's/\\[.*//'";
+  EXPECT_EQ(must(world.outside(), saved), must(saved));
+}
+
 TEST_F(Verbs, AContainerCanBeInTwoNetworks) {
   Program::must_mb("network create --subnet 10.20.0.0/24 n1 && minibridge network create --subnet 10.21.0.0/24 n2");
   Program::must_mb("create --network n1 --network n2 c1");
@@ -280,6 +345,11 @@ TEST_F(Verbs, WhatCannotBeWrittenIsAnError) {
   const auto lost = sh("minibridge ps -a > /dev/full");
   EXPECT_EQ(lost.status, 1);
   EXPECT_THAT(lost.err, HasSubstr("No space left on device"));
+  for (const std::string words : {"--help", "ps --help", "network create -h", ""}) {
+    const auto help = sh("minibridge " + words + " > /dev/full");
+    EXPECT_EQ(help.status, 1) << words;
+    EXPECT_THAT(help.err, HasSubstr("error: cannot write the output: No space left on device")) << words;
+  }
 }
 
 TEST_F(Verbs, ColourIsOnlyForATerminalOrWhenAskedFor) {
@@ -295,6 +365,20 @@ TEST_F(Verbs, OptionsMayStandBeforeOrAfterTheVerb) {
   EXPECT_EQ(Program::must_mb("--format=json ps"), Program::must_mb("ps --format json"));
   EXPECT_EQ(sh("env -u MINIBRIDGE_STATE_DIR minibridge --state-dir " + program.state_dir() + " ps -q").out,
             Program::must_mb("ps -q"));
+}
+
+TEST_F(Verbs, ARelativeStateDirectoryIsOneFolder) {
+  const auto name = std::filesystem::path(program.directory()).filename().string();  // nobody else has one like this
+  const std::string there = "cd " + program.directory() + " && minibridge --state-dir " + name + " ";
+  must(there + "run -d --name web -p 8080:80");
+  EXPECT_FALSE(std::filesystem::exists("/" + name)) << "the supervisor's part";
+  EXPECT_EQ(must(there + "ps -q"), must("minibridge --state-dir " + program.directory() + "/" + name + " ps -q"));
+  must(there + "exec web -- true");
+  must(there + "stop -t 0 web");
+  EXPECT_EQ(must("cd " + program.directory() + " && MINIBRIDGE_STATE_DIR=./" + name + " minibridge repair --check"),
+            "everything is as it was asked for\n");
+  must(there + "down");
+  EXPECT_FALSE(std::filesystem::exists(program.directory() + "/" + name));
 }
 
 TEST_F(Verbs, VerboseTellsEachStepOnStandardError) {
