@@ -124,7 +124,19 @@ std::vector<PublishedPort> pick_ports(const PublishSpec& spec, const std::vector
               "name the host port, or widen net.ipv4.ip_local_port_range");
 }
 
+// Why nothing that is sent to an address of the host gets to a container; empty if it does. See publish_hooks in plan/rules.
+std::string_view leads_nowhere(const IpAddress& address) {
+  if (address.family() == Family::v4) return {};
+  if (address.is_loopback()) return "the kernel lets ::1 speak to itself only";
+  if (address.is_link_local()) return "a link-local address is known on its own link only, and no container is there";
+  return {};
+}
+
 void check_host_address(const IpAddress& address, const HostFacts& facts) {
+  if (const auto reason = leads_nowhere(address); !reason.empty()) {
+    throw Error(ErrorKind::usage, fmt::format("cannot publish on {}: {}", address.str(), reason),
+                "name a global IPv6 address of the host or 127.0.0.1, or leave the address out for every address");
+  }
   const auto& local = facts.local_addresses;
   if (address.is_any() || address.is_loopback() || std::find(local.begin(), local.end(), address) != local.end())
     return;

@@ -39,6 +39,10 @@ void check_source_address(const change::AddNetwork& wanted, const HostFacts& fac
   if (wanted.snat_to->family() == Family::v6 && !wanted.v6) {
     throw Error(ErrorKind::usage, fmt::format("{}: the network has no IPv6", attempt), "add --ipv6");
   }
+  if (wanted.snat_to->is_loopback() || wanted.snat_to->is_link_local()) {
+    throw Error(ErrorKind::usage, fmt::format("{}: nobody outside could answer it", attempt),
+                "name an address of this host that is known outside");
+  }
   const auto& own = facts.local_addresses;
   if (std::find(own.begin(), own.end(), *wanted.snat_to) == own.end()) {
     throw Error(ErrorKind::usage, fmt::format("{}: the host has no such address", attempt),

@@ -36,6 +36,11 @@ bool is_reachable(const Container& container, Family family, const Draft& draft)
          is_reachable(container, family, Path::straight, draft);
 }
 
+// A specification that names an address of the host is about that address, and opens nothing under the container's own.
+bool opens_straight(const PublishSpec& spec, Family family) {
+  return !spec.host_address || (spec.host_address->is_any() && spec.host_address->family() == family);
+}
+
 // The families in which a specification takes a port of the host.
 std::vector<Family> families_of(const Container& container, const PublishSpec& spec, const Draft& draft) {
   std::vector<Family> families;
@@ -97,18 +102,34 @@ void erase_port(Container& container, const PublishedPort& port) {
   erase_spec_of(port, container.publish);
 }
 
-// In a routed network a specification comes to no port of the host.
+// In a routed network a specification comes to no port of the host: however many open a port, it is one.
 bool forget_unsettled(Container& container, const PublishSpec& words) {
-  const auto same = [&](const PublishSpec& spec) {
-    return spec.protocol == words.protocol && spec.container_ports == words.container_ports &&
-           (!words.host_ports || spec.host_ports == words.host_ports) &&
-           std::none_of(container.ports.begin(), container.ports.end(),
-                        [&](const PublishedPort& port) { return port.comes_from(spec); });
-  };
-  const auto found = std::find_if(container.publish.begin(), container.publish.end(), same);
-  if (found == container.publish.end()) return false;
-  container.publish.erase(found);
-  return true;
+  return std::erase_if(container.publish, [&](const PublishSpec& spec) {
+           return spec.protocol == words.protocol && spec.container_ports == words.container_ports &&
+                  (!words.host_ports || spec.host_ports == words.host_ports) &&
+                  (!words.host_address || spec.host_address == words.host_address) &&
+                  std::none_of(container.ports.begin(), container.ports.end(),
+                               [&](const PublishedPort& port) { return port.comes_from(spec); });
+         }) > 0;
+}
+
+void check_has_a_way(const PublishSpec& spec, const Container& container, const Draft& draft) {
+  const auto family = spec.host_address->family();
+  if (is_reachable(container, family, Path::through_the_host, draft)) return;
+  const bool straight = is_reachable(container, family, Path::straight, draft);
+  if (straight && opens_straight(spec, family)) return;
+  if (straight) {
+    throw Error(ErrorKind::usage,
+                fmt::format("cannot publish '{}': container '{}' is in routed networks only, where no address of the "
+                            "host leads to it",
+                            spec.str(), container.name.str()),
+                "leave the address out to open the port of the container itself, or put it into a network of mode nat "
+                "as well");
+  }
+  throw Error(ErrorKind::usage,
+              fmt::format("cannot publish '{}': container '{}' has no {} address that could be reached", spec.str(),
+                          container.name.str(), to_string(family)),
+              "put it into a network that has one (network create --ipv6)");
 }
 
 }  // namespace
@@ -127,11 +148,7 @@ void check_can_publish(const Container& container, const Draft& draft) {
         "put it into a second network that is not internal (--network twice)");
   }
   for (const auto& spec : container.publish) {
-    if (!spec.host_address || is_reachable(container, spec.host_address->family(), draft)) continue;
-    throw Error(ErrorKind::usage,
-                fmt::format("cannot publish '{}': container '{}' has no {} address that could be reached", spec.str(),
-                            container.name.str(), to_string(spec.host_address->family())),
-                "put it into a network that has one (network create --ipv6)");
+    if (spec.host_address) check_has_a_way(spec, container, draft);
   }
 }
 
@@ -171,8 +188,9 @@ std::vector<PublishedPort> routed_ports(const Container& container, const std::v
     if (network == networks.end() || network->mode != NetworkMode::routed) continue;
     for (const auto& held : endpoint.addresses) {
       for (const auto& spec : container.publish) {
-        if (!held.address || (spec.host_address && spec.host_address->family() != held.family)) continue;
-        ports.push_back({*held.address, spec.container_ports, spec.container_ports, spec.protocol});
+        if (!held.address || !opens_straight(spec, held.family)) continue;
+        const PublishedPort port{*held.address, spec.container_ports, spec.container_ports, spec.protocol};
+        if (std::find(ports.begin(), ports.end(), port) == ports.end()) ports.push_back(port);
       }
     }
   }

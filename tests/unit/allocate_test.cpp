@@ -264,6 +264,14 @@ TEST_F(SettlePort, SaysWhenNoneIsFree) {
   EXPECT_EQ(settle("80"), "conflict: no free host port in 8080 for container port 80");
 }
 
+TEST_F(SettlePort, RefusesAnAddressOnWhichNoContainerCouldAnswer) {
+  facts_.local_addresses.push_back(ip("fe80::1"));
+  EXPECT_EQ(settle("[::1]:80:80"), "usage: cannot publish on ::1: the kernel lets ::1 speak to itself only");
+  EXPECT_EQ(settle("[fe80::1]:80:80"),
+            "usage: cannot publish on fe80::1: a link-local address is known on its own link only, and no container is "
+            "there");
+}
+
 TEST_F(SettlePort, RefusesAnAddressThatTheHostLacks) {
   EXPECT_EQ(settle("203.0.113.9:80:80"), "usage: cannot publish on 203.0.113.9: the host has no such address");
   EXPECT_EQ(settle("127.0.0.5:80:80"), "127.0.0.5:80 -> 80/tcp");

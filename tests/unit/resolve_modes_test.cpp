@@ -143,6 +143,16 @@ TEST_F(ResolveModes, ARoutedNetworkKeepsTheSourceAddress) {
   EXPECT_EQ(refusal({internal}), "usage: an internal network cannot be routed: nothing passes its border");
 }
 
+TEST_F(ResolveModes, PacketsCannotLeaveUnderAnAddressThatNobodyOutsideCanAnswer) {
+  facts_.local_addresses = {ip("127.0.0.1"), ip("169.254.3.4"), ip("::1"), ip("fe80::1")};
+  for (const auto* address : {"127.0.0.1", "169.254.3.4", "::1", "fe80::1"}) {
+    auto chosen = network("b", {}, true);
+    chosen.snat_to = ip(address);
+    EXPECT_EQ(refusal({chosen}),
+              fmt::format("usage: packets cannot leave under {}: nobody outside could answer it", address));
+  }
+}
+
 TEST_F(ResolveModes, InARoutedNetworkAPortTakesNoPortOfTheHost) {
   auto routed = network("a", "10.0.0.0/24");
   routed.mode = NetworkMode::routed;
@@ -151,6 +161,31 @@ TEST_F(ResolveModes, InARoutedNetworkAPortTakesNoPortOfTheHost) {
   EXPECT_THAT(texts(plan::routed_ports(find("two"), state_.networks())), ElementsAre("10.0.0.3:80 -> 80/tcp"));
   work_out({change::Unpublish{"two", {PublishSpec::parse("80")}}});
   EXPECT_TRUE(find("two").publish.empty());
+}
+
+TEST_F(ResolveModes, APortOfOneAddressOfTheHostIsNoPortOfARoutedNetwork) {
+  auto routed = network("r", "10.0.0.0/24");
+  routed.mode = NetworkMode::routed;
+  work_out({routed, network("n", "10.1.0.0/24")});
+  EXPECT_EQ(
+      refusal({container("one", {endpoint("r")}, {"127.0.0.1:8086:80"})}),
+      "usage: cannot publish '127.0.0.1:8086:80/tcp': container 'one' is in routed networks only, where no address "
+      "of the host leads to it");
+  work_out({container("two", {endpoint("n"), endpoint("r")}, {"127.0.0.1:8086:80", "0.0.0.0:8087:81"})});
+  EXPECT_THAT(texts(find("two").ports), ElementsAre("127.0.0.1:8086 -> 80/tcp", "8087 -> 81/tcp"));
+  EXPECT_THAT(texts(plan::routed_ports(find("two"), state_.networks())), ElementsAre("10.0.0.2:81 -> 81/tcp"));
+  work_out({change::Disconnect{"two", "n"}});
+  EXPECT_THAT(texts(plan::routed_ports(find("two"), state_.networks())), ElementsAre("10.0.0.2:81 -> 81/tcp"));
+}
+
+TEST_F(ResolveModes, APortPublishedTwiceInARoutedNetworkIsOneAndIsTakenBackAtOnce) {
+  auto routed = network("a", "10.0.0.0/24");
+  routed.mode = NetworkMode::routed;
+  work_out({routed, container("one", {endpoint("a")}, {"80", "8080:80"})});
+  work_out({change::Publish{"one", {PublishSpec::parse("80")}, 0, false}});
+  EXPECT_THAT(texts(plan::routed_ports(find("one"), state_.networks())), ElementsAre("10.0.0.2:80 -> 80/tcp"));
+  work_out({change::Unpublish{"one", {PublishSpec::parse("80")}}});
+  EXPECT_THAT(texts(plan::routed_ports(find("one"), state_.networks())), testing::IsEmpty());
 }
 
 TEST_F(ResolveModes, ANetworkHasTheMtuOfTheUplinkUnlessAskedOtherwise) {
