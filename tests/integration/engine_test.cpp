@@ -81,6 +81,30 @@ TEST_F(Engine, DownGivesBackForwardingToEachInterface) {
   EXPECT_THAT(must("ls /run/netns"), IsEmpty());
 }
 
+// What FORWARD has counted in both families ("[41:4100]"). Nothing is forwarded here, so that nobody else moves it.
+std::string forward_policies() {
+  return must(
+      "iptables-legacy-save -c -t filter | grep ^:FORWARD; ip6tables-legacy-save -c -t filter | grep ^:FORWARD");
+}
+
+TEST_F(Engine, WhatChainPoliciesOfOthersHaveCountedStays) {
+  for (const std::string tool : {"iptables-legacy-restore", "ip6tables-legacy-restore"}) {
+    must(tool +
+         " -c <<'END'\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [41:4100]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\nEND");
+  }
+  const std::string before = ":FORWARD DROP [41:4100]\n:FORWARD DROP [41:4100]\n";
+  ASSERT_EQ(forward_policies(), before);
+  Program::must_mb("network create --ipv6 n1");
+  EXPECT_EQ(forward_policies(), before);
+  Program::must_mb("create --network n1 -p 8080:80 c1");
+  Program::must_mb("publish c1 8081:81");
+  EXPECT_EQ(forward_policies(), before);
+  Program::must_mb("rm c1");
+  EXPECT_EQ(forward_policies(), before);
+  Program::must_mb("down");
+  EXPECT_EQ(forward_policies(), before);
+}
+
 TEST_F(Engine, SaysThatItSwitchedForwardingOn) {
   const auto first = Program::mb("create c1");
   EXPECT_THAT(first.err, HasSubstr("net.ipv4.ip_forward from 0 to 1"));
