@@ -57,6 +57,16 @@ void check_ipv6(const change::AddNetwork& wanted, const HostFacts& facts) {
               "switch IPv6 on for this host, or leave out --ipv6");
 }
 
+// With less the kernel takes IPv6 off a link (RFC 8200; IPV6_MIN_MTU in the kernel's include/linux/ipv6.h).
+void check_mtu(const Network& network, bool asked_for) {
+  constexpr std::uint32_t kLeast = 1280;
+  if (network.pool(Family::v6) == nullptr || network.mtu == 0 || network.mtu >= kLeast) return;
+  throw Error(ErrorKind::usage,
+              fmt::format("network '{}' cannot have IPv6 with an MTU of {}{}: IPv6 needs {}", network.name.str(),
+                          network.mtu, asked_for ? "" : ", that of the uplink", kLeast),
+              fmt::format("give it an --mtu of {} or more, or leave out --ipv6", kLeast));
+}
+
 void check_mode(const change::AddNetwork& wanted) {
   if (wanted.internal && wanted.mode != NetworkMode::nat) {
     throw Error(ErrorKind::usage,
@@ -243,6 +253,7 @@ Network make_network(const change::AddNetwork& wanted, const Draft& draft, const
   if (wanted.v6) network.pools.push_back(make_pool(Family::v6, *wanted.v6, draft, facts));
   network.mode = wanted.mode;
   network.mtu = wanted.mtu != 0 ? wanted.mtu : facts.uplink_mtu;
+  check_mtu(network, wanted.mtu != 0);
   network.labels = wanted.labels;
   network.created_at = wanted.created_at;
   network.internal = wanted.internal;

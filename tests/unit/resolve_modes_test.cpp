@@ -197,6 +197,18 @@ TEST_F(ResolveModes, ANetworkHasTheMtuOfTheUplinkUnlessAskedOtherwise) {
   EXPECT_EQ(delta.added_networks[1].mtu, 1280u);
 }
 
+TEST_F(ResolveModes, Ipv6NeedsAnMtuThatTheKernelTakesForIt) {
+  auto small = network("b", {}, true);
+  small.mtu = 1279;
+  EXPECT_EQ(refusal({small}), "usage: network 'b' cannot have IPv6 with an MTU of 1279: IPv6 needs 1280");
+  small.mtu = 1280;
+  EXPECT_EQ(refusal({small}), "(no error)");
+  facts_.uplink_mtu = 1000;
+  EXPECT_EQ(refusal({network("a", {}, true)}),
+            "usage: network 'a' cannot have IPv6 with an MTU of 1000, that of the uplink: IPv6 needs 1280");
+  EXPECT_EQ(refusal({network("a")}), "(no error)");
+}
+
 TEST_F(ResolveModes, TheDefaultRouteFollowsPriorityFamilyByFamily) {
   auto inner = network("inner", {}, true);
   inner.internal = true;
