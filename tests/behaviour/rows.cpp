@@ -79,6 +79,24 @@ std::vector<Row> from_outside() {
   };
 }
 
+std::vector<Row> ports_on_one_address() {
+  return {
+      reached("outside", Speech::tcp, "host:8090", "outside"),
+      reached("c3", Speech::tcp, "host:8090", "c3"),
+      reached("host", Speech::tcp, "host:8090", "gateway n1"),
+      refused("host", "loopback:8090"),
+      refused("host", "gateway n1:8090"),
+      refused("c2", "gateway n1:8090"),
+      in(kV4, refused("outside", "chosen source:8090")),
+      in(kV4, reached("host", Speech::tcp, "127.0.0.2:8091", "gateway n1")),
+      in(kV4, refused("host", "loopback:8091")),
+      in(kV4, refused("outside", "host:8091")),
+      in(kV4, reached("outside", Speech::tcp, "host:8092", "outside")),
+      in(kV4, reached("outside", Speech::tcp, "chosen source:8092", "outside")),
+      in(kV4, refused("host", "loopback:8092")),
+  };
+}
+
 std::vector<Row> from_the_host() {
   return {
       in(kV4, reached("host", Speech::tcp, "loopback:8080", "gateway n1")),
@@ -147,11 +165,23 @@ std::vector<Row> other_modes() {
       reached("outside", Speech::tcp, "r1:80", "outside"),
       dropped("outside", Speech::tcp, "r1:81", "r1", {"outside", "r1:80"}, Guard::forward),
       answered("outside", "r1"),
+      reached("outside", Speech::udp, "r1:80", "outside"),
+      dropped("outside", Speech::udp, "r1:81", "r1", {"outside", "r1:80"}, Guard::forward),
       reached("r1", Speech::tcp, "outside:7003", "r1"),
+      reached("c3", Speech::tcp, "r1:80", "c3"),
+      reached("c3", Speech::udp, "r1:80", "c3"),
+      reached("u1", Speech::tcp, "r1:80", "u1"),
+      dropped("c3", Speech::tcp, "r1:81", "r1", {"c3", "r1:80"}, Guard::forward),
+      dropped("c3", Speech::udp, "r1:81", "r1", {"c3", "r1:80"}, Guard::forward),
+      dropped("c3", Speech::ping, "r1:0", "r1", {"c3", "r1:80"}, Guard::forward),
       reached("outside", Speech::tcp, "u1:80", "outside"),
       reached("outside", Speech::udp, "u1:80", "outside"),
       reached("outside", Speech::tcp, "u1:81", "outside"),
       answered("outside", "u1"),
+      dropped("c3", Speech::tcp, "u1:80", "u1", {"host", "u1:80"}, Guard::forward),
+      dropped("c3", Speech::udp, "u1:80", "u1", {"host", "u1:80"}, Guard::forward),
+      dropped("r1", Speech::tcp, "u1:80", "u1", {"host", "u1:80"}, Guard::forward),
+      dropped("u1", Speech::tcp, "c3:80", "c3", {"u1", "host:8083"}, Guard::forward),
       dropped("outside", Speech::ping, "c1:0", "c1", {"outside", "host:8080"}, Guard::forward),
       dropped("q2", Speech::tcp, "q1:80", "q1", {"q2", "host:8085"}, Guard::isolated),
       dropped("q2", Speech::udp, "q1:80", "q1", {"q2", "host:8085"}, Guard::isolated),
@@ -186,8 +216,8 @@ std::vector<Row> with_a_closed_input() {
 const std::vector<Row>& behaviour_rows() {
   static const std::vector<Row> kRows = [] {
     std::vector<Row> all;
-    for (const auto& part : {from_outside(), from_the_host(), from_containers(), internal_networks(), other_modes(),
-                             with_a_closed_input()}) {
+    for (const auto& part : {from_outside(), ports_on_one_address(), from_the_host(), from_containers(),
+                             internal_networks(), other_modes(), with_a_closed_input()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

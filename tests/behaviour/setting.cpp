@@ -13,9 +13,13 @@ namespace {
 constexpr const char* kBridgeNf = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 std::string published_by(const std::string& container) {
-  if (container == "c1") return "-p 8080:80 -p 8080:80/udp -p 127.0.0.1:8081:80 -p 9000-9999:2000-2999";
+  if (container == "c1") {
+    return "-p 8080:80 -p 8080:80/udp -p 127.0.0.1:8081:80 -p 9000-9999:2000-2999 "
+           "-p 198.51.100.1:8090:80 -p [2001:db8:100::1]:8090:80 -p 127.0.0.2:8091:80 "
+           "-p 198.51.100.1:8092:80 -p 198.51.100.77:8092:80";
+  }
   if (container == "c3") return "-p 8083:80";
-  if (container == "r1") return "-p 8086:80";
+  if (container == "r1") return "-p 8086:80 -p 8086:80/udp";
   if (container == "q1") return "-p 8085:80 -p 8085:80/udp";
   return "";
 }
@@ -131,6 +135,7 @@ void Setting::name_addresses() {
   addresses_["wire"] = {{Family::v4, "198.51.101.9"}, {Family::v6, "2001:db8:101::9"}};
   addresses_["chosen source"] = {{Family::v4, "198.51.100.77"}};
   addresses_["loopback"] = {{Family::v4, "127.0.0.1"}, {Family::v6, "::1"}};
+  addresses_["127.0.0.2"] = {{Family::v4, "127.0.0.2"}};
   for (const auto& plan : networks_) {
     addresses_["gateway " + plan.name] = {{Family::v4, v4_of(plan.number, 1)}, {Family::v6, v6_of(plan.number, 1)}};
     for (std::size_t i = 0; i < plan.containers.size(); ++i) {

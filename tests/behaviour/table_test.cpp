@@ -37,9 +37,9 @@ class Report {
  public:
   void add(const std::string& row, const std::string& must, const std::string& column, Family family,
            const std::string& seen) {
-    if (!must_.contains(row)) order_.push_back(row);
-    must_[row] = must;
-    cells_[row][{column, family}] = seen == must ? "ok" : "NO";
+    const Line line{row, must};  // the same question may have another answer in the other family
+    if (!cells_.contains(line)) order_.push_back(line);
+    cells_[line][{column, family}] = seen == must ? "ok" : "NO";
     if (seen != must) differences_.push_back(row + ", " + column + ", " + std::string(to_string(family)) + ": " + seen);
   }
 
@@ -47,21 +47,27 @@ class Report {
     if (order_.empty()) return;  // all skipped
     out << "\nThe behaviour table. A: policy of FORWARD is ACCEPT, D: it is DROP; 0, 1: bridge-nf-call-iptables; "
            "-: the row has no meaning there.\n\n";
-    line(out, "who → to whom", "must be", {"v4 A0", "A1", "D0", "D1", "v6 A0", "A1", "D0", "D1"});
-    for (const auto& row : order_) {
+    print_line(out, {"who → to whom", "must be"}, {"v4 A0", "A1", "D0", "D1", "v6 A0", "A1", "D0", "D1"});
+    for (const auto& line : order_) {
       std::vector<std::string> cells;
       for (const auto family : {Family::v4, Family::v6}) {
-        for (const auto& column : kColumns) cells.push_back(cell(row, column.name, family));
+        for (const auto& column : kColumns) cells.push_back(cell(line, column.name, family));
       }
-      line(out, row, must_.at(row), cells);
+      print_line(out, line, cells);
     }
     for (const auto& difference : differences_) out << "NO: " << difference << '\n';
     out << '\n';
   }
 
  private:
-  std::string cell(const std::string& row, const std::string& column, Family family) const {
-    const auto& cells = cells_.at(row);
+  struct Line {
+    std::string row;
+    std::string must;
+    auto operator<=>(const Line&) const = default;
+  };
+
+  std::string cell(const Line& line, const std::string& column, Family family) const {
+    const auto& cells = cells_.at(line);
     const auto found = cells.find({column, family});
     return found == cells.end() ? "-" : found->second;
   }
@@ -72,16 +78,14 @@ class Report {
     return text + std::string(width + arrows > text.size() ? width + arrows - text.size() : 0, ' ');
   }
 
-  static void line(std::ostream& out, const std::string& row, const std::string& must,
-                   const std::vector<std::string>& cells) {
-    out << "  " << padded(row, 46) << padded(must, 28);
+  static void print_line(std::ostream& out, const Line& line, const std::vector<std::string>& cells) {
+    out << "  " << padded(line.row, 46) << padded(line.must, 28);
     for (const auto& cell : cells) out << padded(cell, 6);
     out << '\n';
   }
 
-  std::vector<std::string> order_;
-  std::map<std::string, std::string> must_;
-  std::map<std::string, std::map<std::pair<std::string, Family>, std::string>> cells_;
+  std::vector<Line> order_;
+  std::map<Line, std::map<std::pair<std::string, Family>, std::string>> cells_;
   std::vector<std::string> differences_;
 };
 
