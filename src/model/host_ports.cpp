@@ -31,9 +31,14 @@ std::optional<Line> parse_line(std::string_view text) {
 }
 
 // The name server of a network answers on its gateway, and one that starts must find its port there.
-bool is_a_name_servers_too(const PublishedPort& port) {
+std::vector<PortRange> without_port_of_names(const PublishedPort& port) {
   constexpr std::uint16_t kDomain = 53;
-  return port.host_address.is_any() && port.host_ports.contains(kDomain);
+  const auto& all = port.host_ports;
+  if (!port.host_address.is_any() || !all.contains(kDomain)) return {all};
+  std::vector<PortRange> parts;
+  if (all.first < kDomain) parts.push_back({all.first, kDomain - 1});
+  if (all.last > kDomain) parts.push_back({kDomain + 1, all.last});
+  return parts;
 }
 
 }  // namespace
@@ -41,9 +46,10 @@ bool is_a_name_servers_too(const PublishedPort& port) {
 std::string host_ports_text(const Container& container) {
   std::string text;
   for (const auto& port : container.ports) {
-    if (is_a_name_servers_too(port)) continue;
-    text += fmt::format("{} {} {} {}\n", to_string(port.protocol), port.host_address.str(), port.host_ports.str(),
-                        container.endpoints.front().host_link.str());
+    for (const auto& range : without_port_of_names(port)) {
+      text += fmt::format("{} {} {} {}\n", to_string(port.protocol), port.host_address.str(), range.str(),
+                          container.endpoints.front().host_link.str());
+    }
   }
   return text;
 }

@@ -27,8 +27,8 @@ struct HostPort {
 // Sockets that hold such ports carry this mark (SO_MARK), by which they are told from those of programs.
 inline constexpr std::uint32_t kHeldPortMark = 0x6d62686c;
 
-// One line for each range: "tcp 0.0.0.0 8080-8089 mb3fa2c19b". Left out is port 53 on every address, which the name servers of
-// networks need as well.
+// One line for each range: "tcp 0.0.0.0 8080-8089 mb3fa2c19b". Left out is port 53 on every address, alone
+// or in a range, which the name servers of networks need as well.
 std::string host_ports_text(const Container& container);
 
 // Each port of the text alone. Ranges that would bring a family to more than `most` ports are left out; so is what is no such

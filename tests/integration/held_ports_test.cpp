@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <csignal>
 
 #include <chrono>
@@ -37,6 +40,19 @@ bool can_bind_udp(const std::string& address, std::uint16_t port) {
   } catch (const std::system_error&) {
     return false;
   }
+}
+
+// A server whose socket is tied to an interface; no descriptor when it cannot have the port.
+netns::UniqueFd listen_tied_to(const std::string& interface, std::uint16_t port) {
+  netns::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  const auto size = static_cast<socklen_t>(interface.size());
+  const bool listens = ::setsockopt(socket.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.c_str(), size) == 0 &&
+                       ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+                       ::listen(socket.get(), 1) == 0;
+  return listens ? std::move(socket) : netns::UniqueFd();
 }
 
 // The supervisor follows what is published a moment later.
@@ -77,6 +93,16 @@ TEST_F(HeldPorts, WhoComesByAWayThatIsNotPublishedFindsNobody) {
   EXPECT_EQ(tcp_talk(world.outside(), "198.51.100.1", 8080).kind, test::Outcome::kRefused);
   EXPECT_EQ(udp_talk(world.outside(), "198.51.100.1", 5300).kind, test::Outcome::kRefused);
   EXPECT_EQ(udp_talk(world.host(), "127.0.0.1", 5300).kind, test::Outcome::kRefused);
+}
+
+// What docs/security.md says of it: the sockets that hold a port are tied to the container's own link, so that two of them do
+// not meet while it moves, and one tied to another link does not meet them either.
+TEST_F(HeldPorts, WhoTiesItsSocketToAnInterfaceGetsThePortAndNothingByIt) {
+  Program::must_mb("run -d --name web -p 8080:80");
+  const auto theirs = listen_tied_to("up0", 8080);
+  ASSERT_TRUE(theirs);
+  EXPECT_THAT(tcp_talk(world.outside(), "198.51.100.1", 8080).reply, StartsWith("source{ip: 198.51.100.9,"));
+  EXPECT_LT(::accept(theirs.get(), nullptr, nullptr), 0) << "nobody has come to it";
 }
 
 TEST_F(HeldPorts, TheyFollowWhatIsPublishedWhileItRuns) {
@@ -147,6 +173,13 @@ TEST_F(HeldPorts, PortOfNamesIsLeftToTheNameServers) {
   Program::must_mb("run -d --name dns --network n1 -p 53:53/udp -p 53:53");
   Program::must_mb("run -d --name other --network n2 -- sleep 1000");  // starts a second server
   EXPECT_TRUE(udp_talk(world.outside(), "198.51.100.1", 53).reached());
+}
+
+TEST_F(HeldPorts, OfARangeTheOthersAreHeld) {
+  Program::must_mb("network create n1 && minibridge run -d --name dns --network n1 -p 50-60:50-60 -- sleep 1000");
+  EXPECT_FALSE(can_listen("0.0.0.0", 52));
+  EXPECT_TRUE(can_listen("198.51.100.1", 53));
+  EXPECT_FALSE(can_listen("0.0.0.0", 54));
 }
 
 TEST_F(HeldPorts, SoAreRangesUpToAWidth) {

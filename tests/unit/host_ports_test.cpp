@@ -26,7 +26,9 @@ TEST(HostPorts, PortsThatANameServerNeedsAreNotAmongThem) {
   auto web = container("web", {endpoint(network("n", "10.0.0.0/24"), "10.0.0.2")});
   web.ports = {port("0.0.0.0", {53, 53}, {53, 53}, Protocol::udp), port("::", {50, 60}, {50, 60}),
                port("127.0.0.1", {53, 53}, {53, 53})};
-  EXPECT_EQ(host_ports_text(web), "tcp 127.0.0.1 53 mb-.0.2\n");
+  EXPECT_EQ(host_ports_text(web), "tcp :: 50-52 mb-.0.2\ntcp :: 54-60 mb-.0.2\ntcp 127.0.0.1 53 mb-.0.2\n");
+  web.ports = {port("0.0.0.0", {53, 54}, {53, 54}), port("0.0.0.0", {52, 53}, {52, 53}, Protocol::udp)};
+  EXPECT_EQ(host_ports_text(web), "tcp 0.0.0.0 54 mb-.0.2\nudp 0.0.0.0 52 mb-.0.2\n");
 }
 
 TEST(HostPorts, RangesThatWouldBeTooManyAreLeftOutInEachFamily) {
