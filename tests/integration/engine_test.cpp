@@ -124,6 +124,18 @@ TEST_F(Engine, ForeignRulesOfOurOwnDoingStayWhereTheyAre) {
   EXPECT_THAT(left, HasSubstr("-A FORWARD -s 10.1.1.2/32 -j ACCEPT"));
 }
 
+TEST_F(Engine, ABridgeThatIsFullIsSaidBeforeAnythingChanges) {
+  Program::must_mb("network create --bridge-name br-n1 n1");
+  must("minibridge create --network n1 $(seq -f c%g 1023)");
+  EXPECT_EQ(must("ip -o link show master br-n1 | wc -l"), "1023\n");
+  const auto look = [&] { return must("ip -o link; iptables-legacy-save | grep -v '^#'") + program_.look_at_state(); };
+  const auto before = look();
+  const auto next = Program::mb("create --network n1 -p 8080:80 one-more");
+  EXPECT_EQ(next.status, 4);
+  EXPECT_THAT(next.err, HasSubstr("network 'n1' is full: the kernel allows 1023 ports on one bridge"));
+  EXPECT_EQ(look(), before);
+}
+
 TEST_F(Engine, PlanSaysWhatWillBeDoneAndDoesNothing) {
   furnish();
   Program::must_mb("create c1");
