@@ -27,6 +27,16 @@ struct Needs {
   }
 };
 
+// Those that the new endpoints are to be ports of, where others may have ports as well.
+void add_adopted_bridges(Needs& needs, const std::vector<change::EndpointRequest>& endpoints, const StateView& state) {
+  for (const auto& network : state.networks()) {
+    const bool wanted = std::any_of(endpoints.begin(), endpoints.end(), [&](const change::EndpointRequest& endpoint) {
+      return endpoint.network == network.name.str() || endpoint.network == network.id;
+    });
+    if (wanted && network.adopted_bridge) needs.links.push_back(network.bridge);
+  }
+}
+
 Needs needs_of(const std::vector<Change>& changes, const StateView& state) {
   Needs needs;
   for (const auto& change : changes) {
@@ -43,11 +53,15 @@ Needs needs_of(const std::vector<Change>& changes, const StateView& state) {
                      needs.links.push_back(c.bridge);
                      needs.listeners.insert(Protocol::udp);
                    },
-                   [&](const change::AddContainer& c) { needs.add(c.container.publish); },
+                   [&](const change::AddContainer& c) {
+                     needs.add(c.container.publish);
+                     add_adopted_bridges(needs, c.endpoints, state);
+                   },
                    [&](const change::StartContainer& c) {
                      if (const auto container = state.find_container(c.container)) needs.add(container->publish);
                    },
                    [&](const change::Connect& c) {
+                     add_adopted_bridges(needs, {c.endpoint}, state);
                      if (const auto container = state.find_container(c.container)) needs.add(container->publish);
                    },
                    [&](const change::Publish& c) { needs.add(c.ports); },
@@ -81,6 +95,7 @@ HostFacts gather_facts(const std::vector<Change>& changes, const StateView& stat
     for (const Family family : {Family::v4, Family::v6}) append(facts.local_addresses, kernel.local_addresses(family));
   }
   for (const auto& name : needs.links) {
+    if (facts.links.contains(name)) continue;
     if (auto link = kernel.host_link(name)) facts.links.emplace(name, std::move(*link));
   }
   if (needs.ephemeral_ports) facts.ephemeral_ports = kernel.ephemeral_ports();

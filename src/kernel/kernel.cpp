@@ -4,6 +4,7 @@
 #include "src/kernel/kernel.h"
 
 #include <linux/rtnetlink.h>
+#include <algorithm>
 
 #include <cerrno>
 #include <charconv>
@@ -143,7 +144,12 @@ class RealKernel final : public Kernel {
   std::optional<FoundLink> host_link(const InterfaceName& name) override {
     const auto link = find_link(host_, name.str());
     if (!link) return std::nullopt;
-    return FoundLink{link->kind == "bridge", link->up, link->group, link->mtu, addresses_of(host_, link->index)};
+    FoundLink found{link->kind == "bridge", link->up, link->group, link->mtu, addresses_of(host_, link->index)};
+    const auto links = all_links(host_);
+    found.foreign_ports = static_cast<std::size_t>(std::count_if(links.begin(), links.end(), [&](const Link& port) {
+      return port.master == link->index && !is_minibridge_group(port.group);
+    }));
+    return found;
   }
   std::vector<Listener> listeners(Protocol protocol) override { return find_listeners(protocol); }
   std::optional<std::string> holder_of(const Listener& listener) override { return find_holder(listener.inode); }

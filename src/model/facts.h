@@ -4,6 +4,7 @@
 // plan is made, so that planning itself asks nobody.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -30,19 +31,20 @@ struct Route {
   std::string interface;  // its name, empty if there is none
 };
 
-// A link of the host that has the name of a bridge that is wanted.
+// A link of the host that has the name of a bridge that is wanted, or that is one of somebody else which a network uses.
 struct FoundLink {
   bool is_bridge = false;
   bool up = false;
   std::uint32_t group = 0;
   std::uint32_t mtu = 0;
   std::vector<InterfaceAddress> addresses;
+  std::size_t foreign_ports = 0;  // of the bridge: those that are not minibridge's
 };
 
 struct HostFacts {
   std::vector<Route> routes;
   std::vector<IpAddress> local_addresses;
-  std::map<InterfaceName, FoundLink> links;  // only those whose name a new network asks for
+  std::map<InterfaceName, FoundLink> links;  // whose name a new network asks for, or whose network gets an endpoint
   std::vector<Listener> listeners;
   PortRange ephemeral_ports{32768, 60999};
   Subnet unique_local;           // the /48 of this machine that IPv6 subnets are taken from

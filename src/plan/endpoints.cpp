@@ -21,18 +21,26 @@ InterfaceName next_link_name(const Container& container, const std::vector<std::
   }
 }
 
-void check_room(const Container& container, const Network& network, const Draft& draft) {
+// Ports of an adopted bridge that its owner has put there.
+std::size_t foreign_ports(const Network& network, const HostFacts& facts) {
+  const auto found = facts.links.find(network.bridge);
+  return network.adopted_bridge && found != facts.links.end() ? found->second.foreign_ports : 0;
+}
+
+void check_room(const Container& container, const Network& network, const Draft& draft, const HostFacts& facts) {
   for (const auto& other : container.endpoints) {
     if (other.network != network.id) continue;
     throw Error(ErrorKind::usage,
                 fmt::format("container '{}' would be in network '{}' twice", container.name.str(), network.name.str()));
   }
-  if (draft.endpoint_count(network.id) >= kMostEndpoints) {
-    throw Error(ErrorKind::conflict,
-                fmt::format("network '{}' is full: the kernel allows {} ports on one bridge", network.name.str(),
-                            kMostEndpoints),
-                "make another network");
-  }
+  const auto foreign = foreign_ports(network, facts);
+  if (draft.endpoint_count(network.id) + foreign < kMostEndpoints) return;
+  const auto theirs =
+      foreign == 0 ? "" : fmt::format(", and {} of '{}' are not minibridge's", foreign, network.bridge.str());
+  throw Error(ErrorKind::conflict,
+              fmt::format("network '{}' is full: the kernel allows {} ports on one bridge{}", network.name.str(),
+                          kMostEndpoints, theirs),
+              "make another network");
 }
 
 void take_fixed(Endpoint& endpoint, const Network& network, const IpAddress& address, const Draft& draft) {
@@ -45,9 +53,9 @@ void take_fixed(Endpoint& endpoint, const Network& network, const IpAddress& add
 }  // namespace
 
 Endpoint make_endpoint(const Container& container, const change::EndpointRequest& request,
-                       const std::vector<std::string>& taken, const Draft& draft) {
+                       const std::vector<std::string>& taken, const Draft& draft, const HostFacts& facts) {
   const auto network = draft.network(request.network);
-  check_room(container, network, draft);
+  check_room(container, network, draft, facts);
   Endpoint endpoint;
   endpoint.network = network.id;
   endpoint.host_link = request.host_link;

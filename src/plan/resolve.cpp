@@ -53,7 +53,7 @@ class Resolver {
                   fmt::format("choose another name, or remove it with 'minibridge rm {}'", container.name.str()));
     }
     for (const auto& request : wanted.endpoints) {
-      container.endpoints.push_back(make_endpoint(container, request, wanted.taken_links, draft_));
+      container.endpoints.push_back(make_endpoint(container, request, wanted.taken_links, draft_, facts_));
       note_rested_fixed(container.id, container.endpoints.back());
     }
     choose_default_routes(container, wanted.default_routes, draft_);
@@ -122,7 +122,7 @@ class Resolver {
     }
     Container after = before;
     after.attachment = Attachment::networks;
-    after.endpoints.push_back(make_endpoint(before, wanted.endpoint, wanted.taken_links, draft_));
+    after.endpoints.push_back(make_endpoint(before, wanted.endpoint, wanted.taken_links, draft_, facts_));
     note_rested_fixed(after.id, after.endpoints.back());
     choose_default_routes(after, foreign_routes(before, wanted.default_routes), draft_);
     if (after.wants_network()) {

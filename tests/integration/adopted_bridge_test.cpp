@@ -54,6 +54,18 @@ TEST_F(AdoptedBridge, GivesTheNetworkItsAddressesAndIsLeftAsItWas) {
   EXPECT_EQ(snapshot_host(), before);
 }
 
+TEST_F(AdoptedBridge, IsFullWhenItsOwnersPortsAndOursAreAllThatTheKernelAllows) {
+  must(
+      "for i in $(seq 1021); do echo link add p$i master br0 type veth peer name q$i; done | ip -batch -");  // with `theirs` 1022
+  Program::must_mb("network create --bridge-name br0 n1 && minibridge create --network n1 c1");
+  const auto before = must("ip -o link; iptables-legacy-save | grep -v '^#'");
+  const auto next = Program::mb("create --network n1 -p 8080:80 c2");
+  EXPECT_EQ(next.status, 4);
+  EXPECT_THAT(next.err, HasSubstr("network 'n1' is full: the kernel allows 1023 ports on one bridge, and 1022 of 'br0' "
+                                  "are not minibridge's"));
+  EXPECT_EQ(must("ip -o link; iptables-legacy-save | grep -v '^#'"), before);
+}
+
 TEST_F(AdoptedBridge, IsolatesItsContainersFromOtherNetworks) {
   Program::must_mb("network create --bridge-name br0 n1 && minibridge network create --subnet 172.19.0.0/16 n2");
   Program::must_mb("create --network n1 c1 && minibridge create --network n2 c2");

@@ -304,6 +304,19 @@ TEST_F(ResolveModes, AnAddressOfTheBridgeIsNobodyElses) {
   EXPECT_EQ(find("web").endpoints.at(0).addresses.at(0).address, ip("10.7.0.3"));
 }
 
+TEST_F(ResolveModes, OnABridgeThatWasThereThePortsOfOthersCount) {
+  facts_.links[InterfaceName::parse("br-a")] = {true, true, 0, 1500, {{ip("10.7.0.1"), 24}}, 1022};
+  auto add = network("a");
+  add.adopt = true;
+  work_out({add, network("b"), container("one", {endpoint("a")})});
+  const std::string full =
+      "conflict: network 'a' is full: the kernel allows 1023 ports on one bridge, and 1022 of 'br-a' are not "
+      "minibridge's";
+  EXPECT_EQ(refusal({container("two", {endpoint("a")})}), full);
+  work_out({container("three", {endpoint("b")})});
+  EXPECT_EQ(refusal({change::Connect{"three", endpoint("a"), {}, {}, 0}}), full);
+}
+
 TEST_F(ResolveModes, AGatewayOnWhichSomebodyAnswersForNamesIsRefused) {
   facts_.links[InterfaceName::parse("br-a")] = {true, true, 0, 1500, {{ip("10.7.0.1"), 24}}};
   facts_.listeners = {{Protocol::udp, ip("10.7.0.1"), 53, 7}};
