@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "src/cli/container_options.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
@@ -51,14 +53,23 @@ PublishSpec parse_exposed(const std::string& text) {
   }
 }
 
+// Whether every port that is exposed is published already, under a host port of its own choice or none.
+bool is_published(const Container& container, const PublishSpec& exposed) {
+  return std::any_of(container.publish.begin(), container.publish.end(), [&](const PublishSpec& spec) {
+    return spec.protocol == exposed.protocol && spec.container_ports.contains(exposed.container_ports.first) &&
+           spec.container_ports.contains(exposed.container_ports.last);
+  });
+}
+
 void expose(Container& container, const NetworkOptions& options) {
   for (const auto& text : options.expose) container.exposed.push_back(parse_exposed(text));
   if (!options.publish_all) return;
   if (options.expose.empty()) {
     throw Error(ErrorKind::usage, "--publish-all has nothing to publish", "--expose names the container's ports");
   }
-  const auto& exposed = container.exposed;
-  container.publish.insert(container.publish.end(), exposed.begin(), exposed.end());
+  for (const auto& exposed : container.exposed) {
+    if (!is_published(container, exposed)) container.publish.push_back(exposed);
+  }
 }
 
 // Options that stand for themselves, not in the words of one --network.

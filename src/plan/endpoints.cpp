@@ -43,6 +43,27 @@ void check_room(const Container& container, const Network& network, const Draft&
               "make another network");
 }
 
+bool has_mac(const Endpoint& endpoint, const MacAddress& mac) {
+  if (endpoint.fixed_mac) return endpoint.fixed_mac == mac;
+  const bool has_address = std::any_of(endpoint.addresses.begin(), endpoint.addresses.end(),
+                                       [](const EndpointAddress& held) { return held.address.has_value(); });
+  return has_address && endpoint.mac() == mac;
+}
+
+// The bridge would send what is for one of them now to one port, now to the other.
+void check_mac_is_free(const MacAddress& mac, const Network& network, const Draft& draft) {
+  for (const auto& container : draft.containers()) {
+    const bool has = std::any_of(container.endpoints.begin(), container.endpoints.end(), [&](const Endpoint& endpoint) {
+      return endpoint.network == network.id && has_mac(endpoint, mac);
+    });
+    if (!has) continue;
+    throw Error(ErrorKind::conflict,
+                fmt::format("MAC address {} is taken: container '{}' has it in network '{}'", mac.str(),
+                            container.name.str(), network.name.str()),
+                "choose another one, or leave out --mac-address");
+  }
+}
+
 void take_fixed(Endpoint& endpoint, const Network& network, const IpAddress& address, const Draft& draft) {
   check_fixed_address(network, address, draft);
   for (auto& held : endpoint.addresses) {
@@ -56,6 +77,7 @@ Endpoint make_endpoint(const Container& container, const change::EndpointRequest
                        const std::vector<std::string>& taken, const Draft& draft, const HostFacts& facts) {
   const auto network = draft.network(request.network);
   check_room(container, network, draft, facts);
+  if (request.mac) check_mac_is_free(*request.mac, network, draft);
   Endpoint endpoint;
   endpoint.network = network.id;
   endpoint.host_link = request.host_link;

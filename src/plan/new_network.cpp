@@ -97,14 +97,31 @@ void check_usable_subnet(const Subnet& subnet) {
   }
 }
 
-// docker's choice: the first address of the range, or else of the subnet, that is not reserved.
-IpAddress first_gateway(const AddressPool& pool) {
-  const auto& from = pool.range ? *pool.range : pool.subnet;
-  auto candidate = from.base() == pool.subnet.base() ? from.base().plus(1) : from.base();
-  while (std::find(pool.reserved.begin(), pool.reserved.end(), candidate) != pool.reserved.end()) {
+const Subnet& range_of(const AddressPool& pool) { return pool.range ? *pool.range : pool.subnet; }
+
+// The first address from `candidate` on that a container could have; none if there is none up to `last`.
+std::optional<IpAddress> first_usable(const AddressPool& pool, IpAddress candidate, const IpAddress& last) {
+  while (!unusable(pool, candidate).empty()) {
+    if (candidate == last) return std::nullopt;
     candidate = candidate.plus(1);
   }
   return candidate;
+}
+
+[[noreturn]] void refuse_as_full(const Subnet& addresses, std::string_view whom) {
+  throw Error(ErrorKind::usage, fmt::format("no address of {} is left for {}", addresses.str(), whom),
+              "take a larger --subnet or --ip-range, or reserve fewer addresses");
+}
+
+// docker's choice: the first address of the range, or else of the subnet, that is not reserved.
+IpAddress first_gateway(const AddressPool& pool) {
+  if (const auto found = first_usable(pool, range_of(pool).base(), pool.subnet.last())) return *found;
+  refuse_as_full(range_of(pool), "the gateway");
+}
+
+void check_leaves_room(const AddressPool& pool) {
+  const auto& range = range_of(pool);
+  if (!first_usable(pool, range.base(), range.last())) refuse_as_full(range, "a container");
 }
 
 Subnet choose_subnet(Family family, const change::PoolRequest& wanted, const Draft& draft, const HostFacts& facts) {
@@ -146,6 +163,7 @@ AddressPool make_pool(Family family, const change::PoolRequest& wanted, const Dr
     throw Error(ErrorKind::usage,
                 fmt::format("the reserved address {} is outside the subnet {}", address.str(), pool.subnet.str()));
   }
+  check_leaves_room(pool);
   return pool;
 }
 

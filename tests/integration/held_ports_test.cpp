@@ -200,6 +200,8 @@ TEST_F(HeldPorts, ExposedPortsArePublishedAndServed) {
   EXPECT_EQ(ports[1]["count"], 2);
   EXPECT_TRUE(udp_talk(world.outside(), "198.51.100.1", ports[1]["host_port"]).reached());
   EXPECT_EQ(Program::inspect("web")["exposed"], (std::vector<std::string>{"80/tcp", "7000-7001/udp"}));
+  Program::must_mb("run -d --name twice -p 90 -P --expose 90 --expose 90/udp");
+  EXPECT_EQ(Program::json("port twice").size(), 2U) << "what --publish says is published once";
   Program::must_mb("run -d --name other --expose 90");
   EXPECT_TRUE(tcp_talk(world.host(), Program::ip_of("other"), 90).reached());
   EXPECT_THAT(Program::mb("run -P -- true").err, HasSubstr("--publish-all has nothing to publish"));

@@ -168,6 +168,37 @@ TEST_F(Resolve, AddNetworkRefusesAGatewayOrRangeThatDoesNotFit) {
   EXPECT_EQ(refusal({reserved}), "usage: 10.0.0.9 cannot be the gateway of 10.0.0.0/24: it is reserved");
 }
 
+TEST_F(Resolve, AddNetworkRefusesWhereNoAddressWouldBeLeft) {
+  auto add = add_network("b", "10.0.0.0/30");
+  add.v4.reserved = {ip("10.0.0.1"), ip("10.0.0.2")};
+  EXPECT_EQ(refusal({add}), "usage: no address of 10.0.0.0/30 is left for the gateway");
+  add.v4.reserved = {ip("10.0.0.1")};
+  EXPECT_EQ(refusal({add}), "usage: no address of 10.0.0.0/30 is left for a container");
+  add = add_network("b", "10.0.0.0/24");
+  add.v4.range = Subnet::parse("10.0.0.255/32");
+  EXPECT_EQ(refusal({add}), "usage: no address of 10.0.0.255/32 is left for the gateway");
+  for (const auto* range : {"10.0.0.0/32", "10.0.0.64/32"}) {  // the second one is the gateway's
+    add.v4.range = Subnet::parse(range);
+    EXPECT_EQ(refusal({add}), "usage: no address of " + std::string(range) + " is left for a container");
+  }
+  add.v4.gateway = ip("10.0.0.1");
+  EXPECT_EQ(refusal({add}), "(no error)");
+}
+
+TEST_F(Resolve, AMacAddressIsOneContainersInANetwork) {
+  make({add_network("a"), add_network("b"), add_container("web", {"a"})});
+  auto one = add_container("one", {"a"});
+  one.endpoints[0].mac = MacAddress::parse("02:00:00:00:00:07");
+  make({one});
+  auto two = add_container("two", {"a"});
+  two.endpoints[0].mac = one.endpoints[0].mac;
+  EXPECT_EQ(refusal({two}), "conflict: MAC address 02:00:00:00:00:07 is taken: container 'one' has it in network 'a'");
+  two.endpoints[0].mac = get("web").endpoints[0].mac();
+  EXPECT_EQ(refusal({two}), "conflict: MAC address 02:6d:ac:11:00:02 is taken: container 'web' has it in network 'a'");
+  two.endpoints[0].network = "b";
+  EXPECT_EQ(refusal({two}), "(no error)");
+}
+
 TEST_F(Resolve, RemoveNetworkByNameAndById) {
   make({add_network("a"), add_network("b")});
   EXPECT_EQ(make({change::RemoveNetwork{"a"}}).dropped_networks.at(0).name.str(), "a");
