@@ -43,6 +43,7 @@ class Gatherer {
     }
     extensions();
     links();
+    local_addresses();
     routes();
     sysctls();
     held_ports();
@@ -80,6 +81,12 @@ class Gatherer {
     for (const auto& link : all_links(host_)) {
       names_[link.index] = link.name;
       report_.links.push_back({link.name, link.group, link.mtu, link.up, {}});
+    }
+  }
+
+  void local_addresses() {
+    for (const Family family : {Family::v4, Family::v6}) {
+      for (const auto& address : all_addresses(host_, family)) report_.local_addresses.insert(address);
     }
   }
 

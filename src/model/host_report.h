@@ -69,6 +69,7 @@ struct HostReport {
   std::set<std::string> missing_extensions;    // of iptables, that our rules are made of: "addrtype match"
   std::map<std::string, std::string> sysctls;  // only those that exist; slashes between the parts
   std::vector<HostLink> links;
+  std::set<IpAddress> local_addresses;
   std::vector<Route> routes;                        // default routes and the host's own addresses left out
   std::map<Family, std::set<std::string>> uplinks;  // the interfaces of the default routes
   struct Held {

@@ -41,6 +41,7 @@ class Diagnosis {
     for (auto& finding : diagnose_rules(report_, input_.networks, input_.containers))
       findings_.push_back(std::move(finding));
     routes();
+    lost_addresses();
     held_ports();
     connection_tracking();
     packet_sizes();
@@ -231,6 +232,41 @@ class Diagnosis {
         takes && !route.interface.empty()
             ? fmt::format("ip route del {} dev {}", route.destination.str(), route.interface)
             : fmt::format("minibridge network create --subnet ANOTHER {}2", network.name.str()));
+  }
+
+  // --- addresses of the host that were named
+
+  bool has_lost(const IpAddress& address) const {
+    return !address.is_any() && !address.is_loopback() && !report_.local_addresses.contains(address);
+  }
+
+  void lost_addresses() {
+    for (const auto& container : input_.containers) {
+      for (const auto& port : container.ports) {
+        if (has_lost(port.host_address)) lost_port(container, port);
+      }
+    }
+    for (const auto& network : input_.networks) {
+      if (network.snat_to && has_lost(*network.snat_to)) lost_source(network, *network.snat_to);
+    }
+  }
+
+  void lost_port(const Container& container, const PublishedPort& port) {
+    const PublishSpec spec{port.host_address, port.host_ports, port.container_ports, port.protocol};
+    add(Weight::stops, "address_lost",
+        fmt::format("the host has no address {} any more, on which '{}' has published {}", port.host_address.str(),
+                    container.name.str(), port.str()),
+        "only what is for an address of this host is looked at for published ports: nobody reaches this one. Give the "
+        "host its address back, or take the port back",
+        fmt::format("minibridge unpublish {} {}", container.name.str(), spec.str()));
+  }
+
+  void lost_source(const Network& network, const IpAddress& address) {
+    add(Weight::stops, "address_lost",
+        fmt::format("the host has no address {} any more, under which the containers of network '{}' go out",
+                    address.str(), network.name.str()),
+        "answers to it do not come to this host",
+        fmt::format("ip address add {}/{} dev lo", address.str(), address_bits(address.family())));
   }
 
   // --- programs on ports

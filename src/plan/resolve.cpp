@@ -78,7 +78,7 @@ class Resolver {
     after.exit_status.reset();
     note_kept(after);
     draft_.change(before, std::nullopt);  // so that it does not stand in its own way
-    settle(after, wanted.draw);
+    settle_again(after, wanted.draw);
     draft_.change(before, std::move(after));
   }
 
@@ -230,6 +230,16 @@ class Resolver {
     settle_addresses(container);
     container.ports.clear();
     settle_ports(container, draft_, facts_, draw);
+  }
+
+  // What was published once may be impossible today; that is no mistake in the words that start it.
+  void settle_again(Container& container, std::uint64_t draw) try {
+    settle(container, draw);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage) throw;
+    throw Error(
+        ErrorKind::failed, fmt::format("container '{}' cannot start: {}", container.name.str(), error.message()),
+        "give the host the address again, or make the container anew with another --publish", error.error_number());
   }
 
   Container running(const std::string& name) const {

@@ -86,12 +86,30 @@ TEST_F(Names, TheServerComesWithTheFirstContainerAndGoesWithTheLast) {
   const auto family = family_of(first.front());
   create("db");
   EXPECT_EQ(name_server_supervisors(program_.state_dir()), first) << "not started again";
+  EXPECT_EQ(family_of(first.front()), family) << "dnsmasq itself neither";
+  EXPECT_EQ(from("web", "db"), found({"10.20.0.3"}));
   Program::must_mb("rm web");
   EXPECT_EQ(name_server_supervisors(program_.state_dir()), first);
+  EXPECT_EQ(family_of(first.front()), family);
   Program::must_mb("rm db");
   for (const pid_t pid : family) EXPECT_TRUE(ends(pid)) << pid << " still runs";
   EXPECT_THAT(sh("ls " + program_.state_dir() + "/names").out, IsEmpty());
   EXPECT_EQ(must("ss -lnH 'sport = 53'"), "");
+}
+
+TEST_F(Names, AliasesComeAndGoWithTheConnection) {
+  create("watcher");
+  const auto servers = family_of(name_server_supervisors(program_.state_dir()).front());
+  Program::must_mb("create web");
+  for (const std::string alias : {"www", "shop"}) {
+    Program::must_mb("network connect --alias " + alias + " n1 web");
+    EXPECT_EQ(from("watcher", alias).kind, Answer::kFound);
+    EXPECT_EQ(from("watcher", "web").kind, Answer::kFound);
+    Program::must_mb("network disconnect n1 web");
+    EXPECT_EQ(from("watcher", alias), no_such_name());
+    EXPECT_EQ(from("watcher", "web"), no_such_name());
+  }
+  EXPECT_EQ(family_of(name_server_supervisors(program_.state_dir()).front()), servers) << "not started again";
 }
 
 TEST_F(Names, OfTheDefaultNetworkAreNotServed) {

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <regex>
 #include <thread>
 
@@ -253,6 +254,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "interface_forwarding"},
         Trouble{"RouteIntoTheSubnet", "ip route add 172.17.0.0/24 dev up0", "route_overlap"},
         Trouble{"GatewayAddressLost", "ip address del 172.17.0.1/16 dev minibridge0", "differs"},
+        Trouble{"PublishedAddressLost",
+                "ip address add 198.51.100.5/24 dev up0 && minibridge publish web 198.51.100.5:8082:82 && "
+                "ip address del 198.51.100.5/24 dev up0",
+                "address_lost"},
         Trouble{"JumpLost", "iptables-legacy -D FORWARD 2", "differs"},
         Trouble{"DropBeforeOurJump", "iptables-legacy -I FORWARD -i up0 -j DROP", "iptables_drop"},
         Trouble{"RejectInAForeignChain",
@@ -294,6 +299,39 @@ INSTANTIATE_TEST_SUITE_P(
             "nft_drop"}),
     [](const auto& trouble) { return trouble.param.name; });
 
+// What may stop packets, or is good to know.
+struct DoctorSays : Neighbours, testing::WithParamInterface<Trouble> {
+  static bool says(const std::string& kind) {
+    const auto findings = nlohmann::json::parse(Program::mb("--format json doctor").out);
+    return std::any_of(findings.begin(), findings.end(), [&](const auto& found) { return found["kind"] == kind; });
+  }
+};
+
+TEST_P(DoctorSays, WhatItSeesOnceItIsThere) {
+  if (GetParam().kind == "br_netfilter" && sh(GetParam().breaking).status != 0) {
+    GTEST_SKIP() << "the kernel lacks br_netfilter";
+  }
+  sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0");
+  Program::must_mb("network create n1 && minibridge create --network n1 -p 8080:80 web");
+  EXPECT_FALSE(says(GetParam().kind));
+  must(GetParam().breaking);
+  EXPECT_TRUE(says(GetParam().kind)) << Program::mb("doctor").out;
+  if (GetParam().kind == "no_dnsmasq") must("umount /usr/sbin/dnsmasq");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, DoctorSays,
+    testing::Values(Trouble{"StrictReversePath",
+                            "ip link add up9 type veth peer name far9 && ip link set up9 up && "
+                            "ip address add 203.0.113.1/24 dev up9 && ip link set far9 up && "
+                            "ip route add default via 203.0.113.9 metric 9 && sysctl -qw net.ipv4.conf.up0.rp_filter=1",
+                            "rp_filter"},
+                    Trouble{"AnUplinkOfSmallPackets", "ip link set up0 mtu 1400", "mtu"},
+                    Trouble{"BridgedFramesAreFiltered", "sysctl -qw net.bridge.bridge-nf-call-iptables=1",
+                            "br_netfilter"},
+                    Trouble{"NoDnsmasq", "mount --bind /dev/null /usr/sbin/dnsmasq", "no_dnsmasq"}),
+    [](const auto& trouble) { return trouble.param.name; });
+
 // The same for a network of both families: what is wrong is wrong in IPv6 only.
 struct DoctorMendsIpv6 : Mending {
   DoctorMendsIpv6() {
@@ -328,6 +366,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "route_overlap"},
         Trouble{"GatewayAddressLost", "ip address del fd00:18::1/64 dev six", "differs"},
         Trouble{"SwitchedOffOnTheBridge", "sysctl -qw net.ipv6.conf.six.disable_ipv6=1", "ipv6_off"},
+        Trouble{"PublishedAddressLost",
+                "ip address add 198.51.100.5/24 dev up0 && minibridge publish web 198.51.100.5:8082:82 && "
+                "ip address del 198.51.100.5/24 dev up0",
+                "address_lost"},
         Trouble{"JumpLost", "ip6tables-legacy -D FORWARD 2", "differs"},
         Trouble{"DropBeforeOurJump", "ip6tables-legacy -I FORWARD -i up0 -j DROP", "iptables_drop"},
         Trouble{"PolicyOfIptablesNft", "ip6tables-nft -P FORWARD DROP", "nft_drop"},
@@ -407,6 +449,19 @@ TEST_F(Neighbours, WhatOthersPutIntoOurBridgeOutlivesIt) {
   EXPECT_THAT(must("ip -o link show theirs"), Not(HasSubstr("master")));
   EXPECT_THAT(must("ip route show 203.0.113.0/24"), HasSubstr("via 198.51.100.9"));
   EXPECT_NE(sh("ip link show minibridge0").status, 0);
+}
+
+TEST_F(Neighbours, AContainerWhosePublishedAddressIsGoneSaysSoWhenItStarts) {
+  must("ip address add 198.51.100.5/24 dev up0");
+  Program::must_mb("run -d --name web -p 198.51.100.5:8082:80");
+  Program::must_mb("stop -t 0 web");
+  must("ip address del 198.51.100.5/24 dev up0");
+  const auto start = Program::mb("start web");
+  EXPECT_EQ(start.status, 1) << "the words are fine";
+  EXPECT_THAT(start.err, AllOf(HasSubstr("cannot publish on 198.51.100.5: the host has no such address"),
+                               HasSubstr("hint: give the host the address again")));
+  must("ip address add 198.51.100.5/24 dev up0");
+  Program::must_mb("start web");
 }
 
 // --- doctor without anything -----------------------------------------------------------------------------------------

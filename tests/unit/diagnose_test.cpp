@@ -52,6 +52,7 @@ DiagnoseInput healthy() {
   report.uplinks[Family::v4] = {"eth0"};
   report.links = {{"eth0", 0, 1500, true, {{IpAddress::parse("198.51.100.1"), 24}}},
                   {"minibridge0", 0x4d420001, 1500, true, {{IpAddress::parse("172.17.0.1"), 16}}}};
+  report.local_addresses = {IpAddress::parse("198.51.100.1"), IpAddress::parse("172.17.0.1")};
   report.sysctls = {{"net/ipv4/ip_forward", "1"}, {"net/ipv4/conf/eth0/forwarding", "1"}};
   report.routes = {{Subnet::parse("172.17.0.0/16"), "minibridge0"}, {Subnet::parse("198.51.100.0/24"), "eth0"}};
   report.tables = {
@@ -157,6 +158,17 @@ INSTANTIATE_TEST_SUITE_P(
              "172.16.0.0/12 through 'tun0'", "network create --subnet"},
         Case{"remark port_held", [](DiagnoseInput& i) { i.report.held = {held("0.0.0.0", "nginx (pid 812)")}; },
              "nginx (pid 812) listens on tcp port 8080", "minibridge unpublish web 8080"},
+        Case{"stops address_lost",
+             [](DiagnoseInput& i) {
+               auto& ports = i.containers.front().ports;
+               ports.push_back({IpAddress::parse("198.51.100.5"), {8082, 8082}, {82, 82}, Protocol::udp});
+               ports.push_back({IpAddress::parse("198.51.100.1"), {8082, 8082}, {82, 82}, Protocol::udp});
+               ports.push_back({IpAddress::parse("127.0.0.9"), {8082, 8082}, {82, 82}, Protocol::udp});
+             },
+             "the host has no address 198.51.100.5", "minibridge unpublish web 198.51.100.5:8082:82/udp"},
+        Case{"stops address_lost",
+             [](DiagnoseInput& i) { i.networks.front().snat_to = IpAddress::parse("198.51.100.77"); },
+             "the host has no address 198.51.100.77", "ip address add 198.51.100.77/32 dev lo"},
         Case{"stops no_legacy_tables",
              [](DiagnoseInput& i) {
                i.report.unreadable = {{{Family::v4, Table::nat}, "cannot read 'nat'", ""}};
