@@ -88,6 +88,17 @@ void take_word(EndpointOptions& options, Scanner& scan) {
   }
 }
 
+// One part of a host name (RFC 1123, section 2.1), with the '_' that names of containers may have.
+void check_label(std::string_view label, std::size_t at, const Scanner& scan) {
+  const auto is_alphanumeric = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  if (label.empty()) scan.fail_at(at, "a part of it is empty");
+  for (std::size_t i = 0; i < label.size(); ++i) {
+    const bool inside = i > 0 && i + 1 < label.size();
+    const bool fine = is_alphanumeric(label[i]) || (inside && (label[i] == '-' || label[i] == '_'));
+    if (!fine) scan.fail_at(at + i, fmt::format("unexpected '{}'", printable(label.substr(i, 1))));
+  }
+}
+
 }  // namespace
 
 EndpointOptions parse_network_words(const std::string& text) {
@@ -124,14 +135,16 @@ std::pair<std::string, std::string> parse_sysctl(std::string_view text) {
 }
 
 std::string parse_host_name(const std::string& text) {
-  const Scanner scan("host name", text, "letters, digits and '-', up to 63 characters");
+  const Scanner scan(
+      "host name", text,
+      "letters, digits, '-' and '_', in parts between dots that begin and end with a letter or digit, up to "
+      "63 characters");
   if (text.empty()) scan.fail_at(0, "it is empty");
   if (text.size() > 63) scan.fail_at(63, "it is too long");
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '.' && c != '_') {
-      scan.fail_at(i, fmt::format("unexpected '{}'", printable(text.substr(i, 1))));
-    }
+  std::size_t at = 0;
+  for (const auto label : split(text, '.')) {
+    check_label(label, at, scan);
+    at += label.size() + 1;
   }
   return text;
 }

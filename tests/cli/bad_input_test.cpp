@@ -178,6 +178,11 @@ TEST_F(BadInput, Networks) {
       {"network create --snat-to 198.51.100.1 --snat-to 198.51.100.2 n2", "usage", "--snat-to can be given only once"},
       {"network create --snat-to", "usage", "--snat-to needs a value"},
       {"network create", "usage", "'network create' needs a NAME"},
+      {"network create --mtu 1000 --ipv6 n2", "usage", "IPv6 needs 1280"},
+      {"network create --subnet 10.31.0.0/24 --ip-range 10.31.0.0/32 n2", "usage", "is left for a container"},
+      {"network create --subnet 10.33.0.0/30 --aux-address 10.33.0.1 --aux-address 10.33.0.2 n2", "usage",
+       "no address of 10.33.0.0/30 is left for the gateway"},
+      {"network create --snat-to 127.0.0.1 n2", "usage", "nobody outside could answer it"},
       {"network create --snat-to 198.51.100.200 n2", "usage", "the host has no such address"},
       {"network create --snat-to here n2", "usage", "is not an IPv4 address"},
       {"network create --internal --snat-to 198.51.100.1 n2", "usage", "from an internal network none leaves"},
@@ -230,6 +235,11 @@ TEST_F(BadInput, Names) {
       {"run --name c1 -- true", "conflict", "there is a container 'c1' already"},
       {"run --name a/b -- true", "usage", "unexpected '/'"},
       {"run -h 'a b' -- true", "usage", "is not a host name"},
+      {"run -h . -- true", "usage", "'.' is not a host name: a part of it is empty at position 1"},
+      {"create --network-alias a..b x", "usage", "a part of it is empty at position 3"},
+      {"create --network-alias www. x", "usage", "a part of it is empty"},
+      {"create --network-alias -x x", "usage", "unexpected '-' at position 1"},
+      {"create --network name=default,alias=a.x- x", "usage", "unexpected '-' at position 4"},
       {"run -h " + long_name + " -- true", "usage", "it is too long"},
   });
   Program::must_mb("create " + std::string(63, 'a'));
