@@ -379,6 +379,17 @@ TEST_F(Flows, SurviveWhateverHappensToOtherContainers) {
   expect_alive("all the others of its network gone");
 }
 
+TEST_F(Flows, GoOnWithTheContainerTheyBeganWithWhenTheirPortMoves) {
+  const TcpServer heir(at("c2"), "172.18.0.3", 80);
+  publish("c2", {"8080:80"}, true);
+  publish("c7", {"8086:80"}, true);
+  expect_alive("their ports moved");
+  EXPECT_TRUE(tcp_talk(world().outside(), "198.51.100.1", 8080).reached());
+  EXPECT_EQ(heir.seen().size(), 1U) << "only who comes afterwards";
+  change({mb::change::RemoveContainer{"c1"}, mb::change::RemoveContainer{"c6"}});
+  expect_lost("their containers are gone");
+}
+
 TEST_F(Flows, SurviveAThousandPublishesAndRepair) {
   for (int i = 0; i < 2; ++i) publish("c7", ports_from(10'000 + 500 * i, 500));
   expect_alive("1000 publishes");
