@@ -112,10 +112,7 @@ std::string as_table(const std::vector<Line>& lines, const std::string& verdict 
   return text;
 }
 
-// What a kind has that the usual network has not, and the other way round.
-std::string difference(const Example& usual, const Example& kind) {
-  const auto before = lines_of(usual);
-  const auto after = lines_of(kind);
+std::string difference(const std::vector<Line>& before, const std::vector<Line>& after) {
   const auto missing_in = [](const std::vector<Line>& from, const std::vector<Line>& there) {
     std::vector<Line> missing;
     std::copy_if(from.begin(), from.end(), std::back_inserter(missing), [&](const Line& line) {
@@ -129,6 +126,21 @@ std::string difference(const Example& usual, const Example& kind) {
   std::string text = more.empty() ? "" : as_table(more);
   if (!less.empty()) text += (more.empty() ? "" : "\n") + std::string("Instead of, or without:\n\n") + as_table(less);
   return text;
+}
+
+// What a kind has that the usual network has not, and the other way round.
+std::string difference(const Example& usual, const Example& kind) {
+  return difference(lines_of(usual), lines_of(kind));
+}
+
+// The same of what IPv6 adds to both.
+std::string difference_in_ipv6(const Example& usual, const Example& kind) {
+  const auto lines = [](const Example& example) {
+    auto of_both = lines_of(with_ipv6(example));
+    std::erase_if(of_both, [](const Line& line) { return line.key.family == Family::v4; });
+    return of_both;
+  };
+  return difference(lines(usual), lines(kind));
 }
 
 std::string counts(const std::string& what, const std::vector<Line>& lines) {
@@ -177,6 +189,9 @@ std::map<std::string, std::string> sections() {
   routed.web.publish = {PublishSpec::parse("8080:80")};
   auto by_name = usual;
   by_name.devgroup = false;
+  const auto internal = with([](Network& n) { n.internal = true; });
+  auto first = usual;
+  first.network.name = Name::parse(kDefaultNetwork);
   return {
       {"raw", only(Table::raw)},
       {"nat", only(Table::nat)},
@@ -189,11 +204,16 @@ std::map<std::string, std::string> sections() {
       {"publish 9000-9999:9000-9999", published(port("0.0.0.0", {9000, 9999}, {9000, 9999}))},
       {"publish ipv6", published(port("::", {8080, 8080}, {80, 80}))},
       {"publish [2001:db8::1]:8080:80", published(port("2001:db8::1", {8080, 8080}, {80, 80}))},
-      {"internal", difference(usual, with([](Network& n) { n.internal = true; }))},
+      {"default network", difference(usual, first)},
+      {"adopted bridge", difference(usual, with([](Network& n) { n.adopted_bridge = true; }))},
+      {"internal", difference(usual, internal)},
+      {"internal ipv6", difference_in_ipv6(usual, internal)},
       {"masquerade=false", difference(usual, with([](Network& n) { n.masquerade = false; }))},
       {"snat-to", difference(usual, with([](Network& n) { n.snat_to = ip("198.51.100.77"); }))},
+      {"snat-to ipv6", difference_in_ipv6(usual, with([](Network& n) { n.snat_to = ip("2001:db8::77"); }))},
       {"icc=false", difference(usual, with([](Network& n) { n.icc = false; }))},
       {"routed", difference(usual, routed)},
+      {"routed ipv6", difference_in_ipv6(usual, routed)},
       {"unprotected", difference(usual, with([](Network& n) { n.mode = NetworkMode::unprotected; }))},
       {"ipv6", difference(usual, with_ipv6(usual))},
       {"without devgroup", difference(usual, by_name)},
