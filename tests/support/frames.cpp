@@ -22,6 +22,7 @@ constexpr std::uint8_t kTcp = 6;
 constexpr std::uint8_t kUdp = 17;
 constexpr std::uint8_t kRouting = 43;
 constexpr std::uint8_t kIcmp6 = 58;
+constexpr std::uint8_t kSctp = 132;
 constexpr IpOptions kOnLink{{}, 255};  // neighbour discovery believes only what was not forwarded
 constexpr const char* kAllNodes = "ff02::1";
 
@@ -93,6 +94,17 @@ std::string v6_packet(const std::string& source, const std::string& target, std:
          u8(route.empty() ? protocol : kRouting) + u8(options.hop_limit) + ip(source) + ip(target) + route + body;
 }
 
+// CRC32c (RFC 9260, appendix A), whose bytes stand in the packet with the lowest first.
+std::string castagnoli(const std::string& bytes) {
+  std::uint32_t sum = 0xffffffff;
+  for (const char byte : bytes) {
+    sum ^= static_cast<std::uint8_t>(byte);
+    for (int bit = 0; bit < 8; ++bit) sum = (sum & 1) != 0 ? sum >> 1 ^ 0x82f63b78 : sum >> 1;
+  }
+  sum = ~sum;
+  return u8(sum & 0xff) + u8(sum >> 8 & 0xff) + u8(sum >> 16 & 0xff) + u8(sum >> 24);
+}
+
 }  // namespace
 
 std::uint16_t internet_checksum(const std::string& bytes) {
@@ -131,6 +143,14 @@ std::string syn_packet(const std::string& source, std::uint16_t source_port, con
   const std::string segment =
       u16(source_port) + u16(target_port) + u32(1) + u32(0) + u8(0x50) + u8(0x02) + u16(64240) + u16(0) + u16(0);
   return ip_packet(source, target, kTcp, summed(source, last, kTcp, segment, 16), options);
+}
+
+std::string init_packet(const std::string& source, std::uint16_t source_port, const std::string& target,
+                        std::uint16_t target_port) {
+  const auto chunk = u8(1) + u8(0) + u16(20) + u32(7) + u32(65535) + u16(1) + u16(1) + u32(1);
+  auto packet = u16(source_port) + u16(target_port) + u32(0) + u32(0) + chunk;
+  packet.replace(8, 4, castagnoli(packet));
+  return ip_packet(source, target, kSctp, packet);
 }
 
 std::string arp_reply(const std::string& sender_mac, const std::string& sender_ip, const std::string& target_mac,

@@ -36,6 +36,10 @@ std::string udp_packet(const std::string& source, std::uint16_t source_port, con
 std::string syn_packet(const std::string& source, std::uint16_t source_port, const std::string& target,
                        std::uint16_t target_port, const IpOptions& options = {});
 
+/// An SCTP packet with INIT, the first of an association (RFC 9260), in an IP packet.
+std::string init_packet(const std::string& source, std::uint16_t source_port, const std::string& target,
+                        std::uint16_t target_port);
+
 /// ARP: "sender_ip is at sender_mac", an answer nobody asked for.
 std::string arp_reply(const std::string& sender_mac, const std::string& sender_ip, const std::string& target_mac,
                       const std::string& target_ip);
