@@ -16,12 +16,11 @@ namespace mb {
 
 // What sort of failure it is. A front end turns the kind into an exit status; JSON output names it.
 enum class ErrorKind : std::uint8_t {
-  failed,       // the operation was tried and did not succeed
-  usage,        // the words or values that were given cannot be meant
-  privilege,    // the caller may not do this
-  conflict,     // a name, address, port or subnet is taken
-  not_found,    // no such network, container or port
-  differences,  // `repair --check` found something to repair
+  failed,     // the operation was tried and did not succeed
+  usage,      // the words or values that were given cannot be meant
+  privilege,  // the caller may not do this
+  conflict,   // a name, address, port or subnet is taken
+  not_found,  // no such network, container or port
 };
 
 // The kind's name as JSON output shows it: "failed", "usage", ...
@@ -53,6 +52,10 @@ class Error : public std::exception {
 
 // "cannot open '/x': No such file or directory (ENOENT)": `what` tells what was tried.
 Error system_failure(std::string_view what, int error_number, std::string hint = {});
+
+// Any exception as one of ours, for who must get over all of them. Of std::system_error the text says what was tried and the
+// system's answer already.
+Error as_error(const std::exception& exception);
 
 // The errno's symbol ("EPERM"), or its number when the C library has no name for it.
 std::string errno_name(int error_number);

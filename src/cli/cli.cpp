@@ -35,7 +35,6 @@ int exit_status_of(ErrorKind kind) {
     case ErrorKind::usage: return 2;
     case ErrorKind::privilege: return 3;
     case ErrorKind::conflict: return 4;
-    case ErrorKind::differences: return 5;
   }
   return 1;
 }

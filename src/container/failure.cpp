@@ -80,11 +80,7 @@ std::string encode_error(const std::exception& error) {
   std::string out;
   const auto* failure = dynamic_cast<const CommandFailure*>(&error);
   put(out, failure != nullptr ? failure->exit_status() : 0);
-  if (const auto* ours = dynamic_cast<const Error*>(&error)) {
-    put(out, *ours);
-  } else {
-    put(out, Error(ErrorKind::failed, error.what()));
-  }
+  put(out, as_error(error));
   return out;
 }
 

@@ -191,15 +191,25 @@ Outcome Passage::carry_out() {
           "is another program changing the same links or rules?");
     }
     store.commit();
-  } catch (const Error& failure) {
+  } catch (const std::exception& failure) {  // not even want of memory may leave half of it
     store.abandon();
-    Error cause = failure;
+    Error cause = as_error(failure);
     undo(at, cause);
     throw cause;
   }
-  store.forget_sysctls(returned_sysctls_);
-  store.clear_marker();
+  close_books();
   return outcome();
+}
+
+// It is done and committed, so nothing that fails now makes it a failure. The marker stays then, and the next verb looks at
+// everything.
+void Passage::close_books() {
+  try {
+    session_.store->forget_sysctls(returned_sysctls_);
+    session_.store->clear_marker();
+  } catch (const std::exception& failure) {
+    notices_.push_back(fmt::format("it is done, but the next command looks at everything again: {}", failure.what()));
+  }
 }
 
 // What a user who adds to a network should know about its names.
@@ -231,17 +241,17 @@ void Passage::undo(std::size_t failed, Error& cause) {
     try {
       if (setup_.report) setup_.report("undo: " + print(*back, name_of_));
       session_.kernel->apply(*back, true);
-    } catch (const Error& further) {
+    } catch (const std::exception& further) {
       clean = false;
-      cause.add_cause(further);
+      cause.add_cause(as_error(further));
     }
   }
   try {
     // What could not be put back now is still to be put back by `down`.
     if (clean) session_.store->forget_sysctls(remembered_sysctls_);
     if (clean) session_.store->clear_marker();
-  } catch (const Error& further) {
-    cause.add_cause(further);  // the marker stays; the next run looks at everything
+  } catch (const std::exception& further) {
+    cause.add_cause(as_error(further));  // the marker stays; the next run looks at everything
   }
 }
 
@@ -257,16 +267,33 @@ void Passage::write_down_first() {
   }
 }
 
+// A namespace that has lost its pin lives on with its processes. Pinned again from where they are, what is in it shows, and
+// need not be made anew.
+Plan Passage::pin_again() {
+  Plan pinned;
+  for (const auto& step : plan_) {
+    const auto* pin = std::get_if<step::PinNamespace>(&step);
+    if (pin == nullptr || pin->source.empty()) continue;
+    try {
+      apply(step);
+      pinned.push_back(step);
+    } catch (const Error&) {  // it is still to be done then, and fails again where failures are collected
+    }
+  }
+  if (!pinned.empty()) plan_ = remaining();
+  return pinned;
+}
+
 Outcome Passage::roll_forward() {
-  auto& store = *session_.store;
   write_down_first();
+  const auto pinned = pin_again();
   remember_sysctls();
   std::vector<Error> failures;
   for (const auto& step : plan_) {
     try {
       apply(step);
-    } catch (const Error& failure) {
-      failures.push_back(failure);
+    } catch (const std::exception& failure) {
+      failures.push_back(as_error(failure));
     }
   }
   if (failures.empty()) {
@@ -281,13 +308,13 @@ Outcome Passage::roll_forward() {
     for (std::size_t i = 1; i < failures.size(); ++i) first.add_cause(failures[i]);
     throw first;
   }
-  store.forget_sysctls(returned_sysctls_);
-  store.clear_marker();
+  close_books();
+  plan_.insert(plan_.begin(), pinned.begin(), pinned.end());
   return outcome();
 }
 
 Outcome Passage::outcome() {
-  Outcome result{std::move(plan_), std::move(delta_), {}, name_of_};
+  Outcome result{std::move(plan_), std::move(delta_), std::move(notices_), name_of_};
   if (const auto notice = names_notice(result.delta)) result.notices.push_back(*notice);
   for (const auto& step : result.plan) {
     const auto* set = host_sysctl(step);

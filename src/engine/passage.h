@@ -41,9 +41,11 @@ class Passage {
   Plan left_over();
   Plan forget_late_flows(Plan left);
   void apply(const Step& step);
+  Plan pin_again();
   void undo(std::size_t failed, Error& cause);
   void remember_sysctls();
   void write_down_first();
+  void close_books();
   std::optional<std::string> names_notice(const Delta& delta) const;
   Outcome outcome();
 
@@ -57,6 +59,7 @@ class Passage {
   Scope scope_;
   Plan plan_;
   NameOf name_of_;
+  std::vector<std::string> notices_;
   std::vector<std::string> remembered_sysctls_;  // in this passage
   std::vector<std::string> returned_sysctls_;    // those of adopted bridges that are left: not to be put back again
 };

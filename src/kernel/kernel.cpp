@@ -46,16 +46,6 @@ bool takes_away(const Step& step) {
          std::holds_alternative<step::DeleteFlows>(step) || std::holds_alternative<step::StopNameServer>(step);
 }
 
-// netns/ and the standard library throw std::system_error, whose text has what was tried and the kernel's answer.
-Error translated(const std::system_error& e) {
-  const int error_number = e.code().value();
-  const bool forbidden = error_number == EPERM || error_number == EACCES;
-  return {forbidden ? ErrorKind::privilege : ErrorKind::failed,
-          fmt::format("{} ({})", e.what(), errno_name(error_number)),
-          {},
-          error_number};
-}
-
 std::string read_first_line(const char* path) {
   std::ifstream file(path);
   std::string line;
@@ -68,7 +58,7 @@ auto with_our_errors(Function function) {
   try {
     return function();
   } catch (const std::system_error& e) {
-    throw translated(e);
+    throw as_error(e);
   }
 }
 
@@ -159,6 +149,7 @@ class RealKernel final : public Kernel {
     return with_our_errors([&] {
       Inside inside(netns::Namespace::open(path));
       NamespaceContents contents;
+      contents.cookie = inside.handle.cookie();
       for (const auto& link : all_links(inside.route)) contents.links.push_back(link.name);
       for (const Family family : {Family::v4, Family::v6}) {
         for (const auto& route : all_routes(inside.route, family)) {

@@ -53,8 +53,9 @@ class Kernel {
   virtual std::optional<std::string> holder_of(const Listener& listener) = 0;
   // net.ipv4.ip_local_port_range
   virtual PortRange ephemeral_ports() = 0;
-  // Names of the interfaces and the families that have a default route in the namespace at `path`.
+  // What is in the namespace at `path`: its cookie, the names of its interfaces, the families that have a default route.
   struct NamespaceContents {
+    std::uint64_t cookie = 0;  // as namespace_cookie()
     std::vector<std::string> links;
     std::set<Family> default_routes;          // families in which there is one
     std::set<Family> foreign_default_routes;  // of these, those that do not carry our protocol number

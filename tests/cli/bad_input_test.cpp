@@ -32,8 +32,8 @@ struct Bad {
 };
 
 int status_of(const std::string& words, const std::string& kind) {
-  static const std::map<std::string, int> kStatuses{{"failed", 1},    {"not_found", 1}, {"usage", 2},
-                                                    {"privilege", 3}, {"conflict", 4},  {"differences", 5}};
+  static const std::map<std::string, int> kStatuses{
+      {"failed", 1}, {"not_found", 1}, {"usage", 2}, {"privilege", 3}, {"conflict", 4}};
   const bool as_docker = words.starts_with("run ") || words.starts_with("exec ") || words == "run";
   return as_docker ? 125 : kStatuses.at(kind);
 }

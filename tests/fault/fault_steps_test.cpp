@@ -178,6 +178,27 @@ TEST_P(WhatAdds, IsUndoneWhenAStepFails) {
   EXPECT_EQ(find_orphans(host.state_dir()), "");
 }
 
+// Exceptions that are not of our kind leave nothing either.
+TEST_P(WhatAdds, IsUndoneWhenMemoryRunsOut) {
+  FaultHost host;
+  GetParam().prepare(host);
+  const auto changes = GetParam().changes(host);
+  const Everything before(host);
+  const auto steps = host.engine().plan(changes).plan.size();
+  for (const auto step : {std::size_t{0}, steps / 2, steps - 1}) {
+    SCOPED_TRACE(step);
+    host.faults().begin();
+    host.faults().fail_step = step;
+    host.faults().moment = Faults::Moment::after;
+    host.faults().out_of_memory = true;
+    const auto error = error_of([&] { host.engine().run(changes); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->kind(), ErrorKind::failed);
+    expect_same(before, host);
+    ASSERT_FALSE(HasFailure());
+  }
+}
+
 TEST_P(WhatAdds, IsUndoneWhenTheKernelCannotBeSeen) {
   FaultHost host;
   GetParam().prepare(host);
@@ -250,6 +271,25 @@ TEST(Fault, DownGivesForwardingBackAlthoughUndoingFailed) {
   host.engine().run({});
   host.engine().take_down();
   EXPECT_EQ(before, host.look());
+}
+
+// Once it is committed it is done, whatever becomes of the marker: a directory in its place cannot be unlinked.
+TEST(Fault, WhatIsCommittedIsNoFailureAlthoughTheMarkerStays) {
+  FaultHost host;
+  one_network(host);
+  const auto marker = host.state_dir() + "/unfinished";
+  auto setup = host.engine().setup();
+  setup.report = [&](const std::string& /*step*/) {
+    std::filesystem::remove(marker);
+    std::filesystem::create_directory(marker);
+  };
+  for (const auto& changes :
+       {Changes{container("web", {"n1"}, {"8080:80"})}, Changes{change::RemoveContainer{"web"}}}) {
+    const auto outcome = engine::Engine(setup).run(changes);
+    EXPECT_THAT(outcome.notices, testing::Contains(HasSubstr("the next command looks at everything again")));
+    std::filesystem::remove(marker);
+    EXPECT_TRUE(host.engine().check().plan.empty());
+  }
 }
 
 // The same through a supervisor, with what it has of its own: log, status, the process in its namespaces.

@@ -173,6 +173,23 @@ TEST_F(RepairOnce, ANamespaceThatWentWithItsPinIsMadeAnew) {
   EXPECT_TRUE(tcp_talk(world.outside(), "198.51.100.1", 8080).reached());
 }
 
+// The process keeps it alive: made anew, its connections would end.
+TEST_F(RepairOnce, ANamespaceThatLostItsPinOnlyIsPinnedAgain) {
+  Program::must_mb("run -d -p 8080:80 --name web");
+  const auto web = Program::inspect("web");
+  const auto look = [&] {
+    return must("ip -o link show " + web["networks"][0]["host_interface"].get<std::string>() + " | cut -d: -f1; " +
+                "nsenter --net=/proc/" + std::to_string(web["pid"].get<int>()) + "/ns/net ip -o link show eth0");
+  };
+  const auto before = look();
+  must("umount " + program.state_dir() + "/netns/" + web["id"].get<std::string>());
+  EXPECT_EQ(Program::mb("repair --check").status, 5);
+  EXPECT_THAT(Program::must_mb("repair"), HasSubstr("pin"));
+  EXPECT_EQ(look(), before);
+  EXPECT_EQ(Program::mb("repair --check").status, 0);
+  EXPECT_TRUE(tcp_talk(world.outside(), "198.51.100.1", 8080).reached());
+}
+
 TEST_F(RepairOnce, WithNothingWrongSaysSoAndCommitsNoTable) {
   Program::must_mb("create -p 8080:80 c1");
   must("iptables-legacy -P FORWARD DROP && iptables-legacy -A FORWARD -s 10.1.1.1 -j ACCEPT");

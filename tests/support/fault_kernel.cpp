@@ -2,6 +2,7 @@
 #include "tests/support/fault_kernel.h"
 
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include <fmt/format.h>
@@ -31,9 +32,9 @@ class FaultyKernel final : public kernel::Kernel {
     }
     const bool fails = faults_.fail_step == faults_.steps++;
     if (fails) faults_.failed_step = print(step);
-    if (fails && faults_.moment == Faults::Moment::before) fail(faults_.failed_step);
+    if (fails && faults_.moment == Faults::Moment::before) fail_step();
     real_->apply(step, false);
-    if (fails) fail(faults_.failed_step);
+    if (fails) fail_step();
   }
 
   std::optional<bool> filters_bridged_frames(Family family) override { return real_->filters_bridged_frames(family); }
@@ -54,6 +55,11 @@ class FaultyKernel final : public kernel::Kernel {
   std::uint64_t namespace_cookie() override { return real_->namespace_cookie(); }
 
  private:
+  [[noreturn]] void fail_step() const {
+    if (faults_.out_of_memory) throw std::bad_alloc();
+    fail(faults_.failed_step);
+  }
+
   void apply_undo(const Step& step) {
     const bool fails = faults_.fail_every_undo || faults_.fail_undo == faults_.undos;
     ++faults_.undos;

@@ -24,6 +24,7 @@ class Faults {
 
   std::optional<std::size_t> fail_step;  ///< the k-th apply that is not an undo, from 0
   Moment moment = Moment::before;
+  bool out_of_memory = false;               ///< it fails with std::bad_alloc
   std::optional<std::size_t> fail_undo;     ///< the k-th undo, from 0 …
   bool fail_every_undo = false;             ///< … or all of them
   std::optional<std::size_t> fail_observe;  ///< the k-th look at the kernel, from 0
