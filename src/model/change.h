@@ -76,6 +76,12 @@ struct StartContainer {
   std::string resolv_conf;
   std::int64_t started_at = 0;
   std::uint64_t draw = 0;
+  bool remove_when_ended = false;  // from now on; false: as it was
+};
+
+// Its process is about to end, and will be started again: it is not removed then, even if it was to be.
+struct KeepContainer {
+  Id container;
 };
 
 // Its process is gone. One that was to be removed then is removed.
@@ -119,8 +125,8 @@ struct Unpublish {
 }  // namespace change
 
 using Change = std::variant<change::AddNetwork, change::RemoveNetwork, change::AddContainer, change::StartContainer,
-                            change::EndContainer, change::RemoveContainer, change::Connect, change::Disconnect,
-                            change::Publish, change::Unpublish>;
+                            change::KeepContainer, change::EndContainer, change::RemoveContainer, change::Connect,
+                            change::Disconnect, change::Publish, change::Unpublish>;
 
 // Whether the change takes something away (and so rolls forward) instead of adding (and so can be undone).
 bool removes(const Change& change);

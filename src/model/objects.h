@@ -148,8 +148,9 @@ struct Container {
   std::vector<PublishedPort> ports;            // as settled; empty while stopped
   std::map<std::string, std::string> sysctls;  // net.* of its namespace
   std::string hostname;
-  std::string resolv_conf;     // the text of its /etc/resolv.conf, as long as it asks no server of ours
-  bool own_resolvers = false;  // they were given by the user (--dns): it asks no server of ours
+  std::string resolv_conf;                  // the text of its /etc/resolv.conf, as long as it asks no server of ours
+  bool own_resolvers = false;               // they were given by the user (--dns): it asks no server of ours
+  std::vector<std::string> search_domains;  // given by the user (--dns-search); none: the host's
   std::vector<HostEntry> extra_hosts;
   bool remove_when_ended = false;
   std::string namespace_source;  // foreign_netns: the path that was given; process: /proc/PID/ns/net while running

@@ -75,11 +75,20 @@ class Resolver {
     after.namespace_source = wanted.namespace_source;
     if (!wanted.resolv_conf.empty()) after.resolv_conf = wanted.resolv_conf;
     after.started_at = wanted.started_at;
+    after.remove_when_ended = before.remove_when_ended || wanted.remove_when_ended;
     after.exit_status.reset();
     note_kept(after);
     draft_.change(before, std::nullopt);  // so that it does not stand in its own way
     settle_again(after, wanted.draw);
     draft_.change(before, std::move(after));
+  }
+
+  void operator()(const change::KeepContainer& wanted) {
+    const auto before = draft_.find_container(wanted.container);
+    if (!before || !before->remove_when_ended) return;
+    Container after = *before;
+    after.remove_when_ended = false;
+    draft_.change(*before, std::move(after));
   }
 
   void operator()(const change::EndContainer& wanted) {

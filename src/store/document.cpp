@@ -209,6 +209,7 @@ std::string to_document(const Container& container) {
               {"hostname", container.hostname},
               {"resolv_conf", container.resolv_conf},
               {"own_resolvers", container.own_resolvers},
+              {"search_domains", container.search_domains},
               {"extra_hosts", hosts},
               {"remove_when_ended", container.remove_when_ended},
               {"namespace_source", container.namespace_source},
@@ -240,6 +241,7 @@ Container container_from(const std::string& document) {
     container.hostname = from.at("hostname");
     container.resolv_conf = from.at("resolv_conf");
     container.own_resolvers = from.at("own_resolvers");
+    container.search_domains = from.at("search_domains").get<std::vector<std::string>>();
     for (const auto& entry : from.at("extra_hosts")) {
       container.extra_hosts.push_back({entry.at("name"), IpAddress::parse(entry.at("address").get<std::string>())});
     }

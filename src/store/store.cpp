@@ -21,7 +21,7 @@ namespace mb::store {
 namespace {
 
 constexpr std::uint32_t kApplicationId = 0x6d696e69;  // "mini": tells our files from other programs'
-constexpr std::uint32_t kVersion = 3;
+constexpr std::uint32_t kVersion = 4;
 
 constexpr const char* kSchema = R"sql(
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -133,6 +133,7 @@ change::AddContainer random_container(Random& random, const StateView& state) {
   container.kind =
       random.one_of(std::vector{ContainerKind::process, ContainerKind::netns, ContainerKind::foreign_netns});
   container.resolv_conf = "nameserver 192.0.2.53\n";
+  if (random.chance(30)) container.search_domains = {"example.test"};
   if (container.kind == ContainerKind::process) {
     container.status = ContainerStatus::running;
     container.namespace_source = "/proc/1234/ns/net";

@@ -392,6 +392,19 @@ TEST_F(Resolve, EndContainerRemovesOneThatWasToBeRemoved) {
   EXPECT_TRUE(state_.containers().empty());
 }
 
+TEST_F(Resolve, KeepContainerKeepsOneThatWasToBeRemovedAndStartMayTakeThatBack) {
+  auto add = add_container("web", {"a"});
+  add.container.remove_when_ended = true;
+  make({add_network("a"), add});
+  const auto id = get("web").id;
+  make({change::KeepContainer{id}});
+  EXPECT_TRUE(make({change::KeepContainer{id}, change::KeepContainer{"0123456789ab"}}).empty());
+  make({change::EndContainer{id, 0, 1}});
+  EXPECT_EQ(get("web").status, ContainerStatus::exited);
+  make({change::StartContainer{id, 70, 71, "/proc/71/ns/net", "", 600, 0, true}});
+  EXPECT_TRUE(get("web").remove_when_ended);
+}
+
 TEST_F(Resolve, StartContainerTakesAnAddressAndItsPortsAgain) {
   make({add_network("a", "10.0.0.0/24"), add_container("web", {"a"}, {"8080:80"})});
   const auto id = get("web").id;
