@@ -10,17 +10,20 @@
 // must see to it that the child closes the descriptor at once. It is close-on-exec.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "netns/unique_fd.h"
-#include "src/model/objects.h"
+#include "src/container/launch.h"
 
 namespace mb::container {
 
 class AliveLock {
  public:
-  // Throws Error(conflict) when somebody else holds it: the container already has a supervisor.
-  static AliveLock hold(const std::string& state_dir, const Id& id);
+  // The supervisor of an earlier run may be on its way out still: waits for it as long as the launch allows. Throws
+  // Error(conflict) when the container still has another supervisor then. The caller has a single thread.
+  static AliveLock hold(const Launch& launch);
 
  private:
   explicit AliveLock(netns::UniqueFd file) : file_(std::move(file)) {}
@@ -29,5 +32,9 @@ class AliveLock {
 
 // Whether somebody holds the lock of this container, the calling process included.
 bool is_alive(const std::string& state_dir, const Id& id);
+
+// The container's supervisor or init, by the number that was written down when it started and may have passed to another
+// process since. The lock tells: still held after the descriptor was opened, it is the process that is meant. Empty: none.
+netns::UniqueFd open_process_of(const std::string& state_dir, const Id& id, pid_t pid);
 
 }  // namespace mb::container

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "src/container/attend.h"
 
-#include <poll.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -9,6 +8,7 @@
 #include <optional>
 
 #include "src/base/error.h"
+#include "src/container/descriptors.h"
 #include "src/container/signals.h"
 
 namespace mb::container {
@@ -26,18 +26,16 @@ std::optional<int> collect_dead(pid_t command) {
 
 // A command that has just ended is a zombie until collect_dead: the number is still its own.
 void hand_on(pid_t command, int signal) {
-  if (signal != SIGCHLD) ::kill(command, signal == orphaned_signal() ? SIGKILL : signal);
-}
-
-void wait_readable(int fd) {
-  pollfd entry{fd, POLLIN, 0};
-  while (::poll(&entry, 1, -1) < 0 && errno == EINTR) {
-  }
+  if (signal == SIGCHLD) return;
+  if (signal == orphaned_signal()) signal = SIGKILL;
+  if (signal == stopping_signal()) signal = SIGSTOP;
+  ::kill(command, signal);
 }
 
 }  // namespace
 
 int orphaned_signal() { return SIGRTMAX; }
+int stopping_signal() { return SIGRTMAX - 1; }
 
 int exit_status_of(int wait_status) {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);

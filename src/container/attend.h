@@ -8,7 +8,7 @@
 namespace mb::container {
 
 // Until `command` ends; returns its exit status, or 128 + the signal that ended it. Every signal that arrives, from
-// inside or outside, goes to the command, but orphaned_signal() kills it. Every signal must have been blocked since before the
+// inside or outside, goes to the command, but orphaned_signal() kills it and stopping_signal() stops it. Every signal must have been blocked since before the
 // fork of the command.
 int attend(pid_t command);
 
@@ -16,6 +16,10 @@ int attend(pid_t command);
 // its own parent for a moment, to kill the command and reap it: otherwise that would be left to the machine's init,
 // and until it does so the whole pid namespace cannot end. No command listens to this one.
 int orphaned_signal();
+
+// Stands for SIGSTOP, which would stop the process that attends instead of the command: it can be neither blocked nor handed
+// on. (SIGCONT can.)
+int stopping_signal();
 
 // A wait status as a shell counts: the exit status, or 128 + the signal.
 int exit_status_of(int wait_status);

@@ -2,10 +2,12 @@
 #include "src/container/descriptors.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 
 #include "src/base/error.h"
 
@@ -41,6 +43,24 @@ netns::UniqueFd open_null() {
 void set_nonblocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) throw system_failure("cannot set up a pipe", errno);
+}
+
+void wait_readable(int fd) {
+  pollfd entry{fd, POLLIN, 0};
+  while (::poll(&entry, 1, -1) < 0) {
+    if (errno != EINTR) throw system_failure("cannot wait for a process", errno);
+  }
+}
+
+bool wait_readable(int fd, std::chrono::milliseconds patience) {
+  pollfd entry{fd, POLLIN, 0};
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const int found = ::poll(&entry, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    if (found >= 0) return found > 0;
+    if (errno != EINTR) throw system_failure("cannot wait for a process", errno);
+  }
 }
 
 void close_all_but(std::vector<int> kept) {

@@ -3,6 +3,7 @@
 // Descriptors across fork: which ones a process keeps, and which become its standard streams.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "netns/unique_fd.h"
@@ -26,6 +27,11 @@ Pipe open_pipe();
 netns::UniqueFd open_null();
 
 void set_nonblocking(int fd);
+
+// Waits until there is something to read; of a process held by a descriptor, until it has ended.
+void wait_readable(int fd);
+// The same, not for ever. Whether it came to that.
+bool wait_readable(int fd, std::chrono::milliseconds patience);
 
 // Closes everything above the standard streams but these.
 void close_all_but(std::vector<int> kept);

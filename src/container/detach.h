@@ -19,6 +19,8 @@ class Caller {
   void expect() const;
   // Sends the caller on its way; standard error, kept until here for warnings, becomes /dev/null.
   void ready();
+  // Whether it has neither been told that it is ready nor that it failed.
+  bool waits() const { return static_cast<bool>(news_); }
   int fd() const { return news_.get(); }
 
  private:

@@ -21,7 +21,6 @@
 #include "src/container/descriptors.h"
 #include "src/container/failure.h"
 #include "src/container/hostname.h"
-#include "src/container/pidfd.h"
 #include "src/container/process.h"
 #include "src/container/session.h"
 #include "src/container/signals.h"
@@ -36,13 +35,9 @@ constexpr int kNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NE
   throw Error(ErrorKind::conflict, fmt::format("container '{}' is not running", target.name.str()));
 }
 
-// The number was written down when the container started and may have passed to another process since. The
-// supervisor's lock tells: still held after the descriptor was opened means that it is the init we mean.
 netns::UniqueFd open_init(const ExecTarget& target) {
-  netns::UniqueFd init = open_process(target.init_pid);
-  if (!init && errno == ESRCH) not_running(target);
-  if (!init) throw system_failure(fmt::format("cannot open the init of container '{}'", target.name.str()), errno);
-  if (!is_alive(target.state_dir, target.id)) not_running(target);
+  auto init = open_process_of(target.state_dir, target.id, target.init_pid);
+  if (!init) not_running(target);
   return init;
 }
 

@@ -3,6 +3,7 @@
 // What is started, as a value.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct Launch {
   ProcessSpec process;
   std::vector<Volume> from_state;    // as in View
   std::vector<PublishSpec> publish;  // where the built-in test server listens; only the container's side matters
+  // For the supervisor of an earlier run to leave: its last steps are few, but the host may be busy.
+  std::chrono::milliseconds patience = std::chrono::seconds(10);
 };
 
 }  // namespace mb::container

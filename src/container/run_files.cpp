@@ -2,7 +2,6 @@
 #include "src/container/run_files.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,8 +13,8 @@
 
 #include "src/base/error.h"
 #include "src/container/alive.h"
+#include "src/container/descriptors.h"
 #include "src/container/failure.h"
-#include "src/container/pidfd.h"
 
 namespace mb::container {
 namespace {
@@ -27,6 +26,8 @@ void reserve_space(int file, const std::string& path) {
   throw system_failure(fmt::format("cannot create '{}'", path), errno);
 }
 
+std::string status_path(const std::string& state_dir, const Id& id) { return directory_of(state_dir, id) + "/status"; }
+
 std::optional<int> read_status(int file) {
   std::array<char, 16> text{};
   const ssize_t got = ::pread(file, text.data(), text.size(), 0);
@@ -35,22 +36,20 @@ std::optional<int> read_status(int file) {
   return status;
 }
 
-void wait_readable(int fd) {
-  pollfd entry{fd, POLLIN, 0};
-  while (::poll(&entry, 1, -1) < 0) {
-    if (errno != EINTR) throw system_failure("cannot wait for a container", errno);
-  }
-}
-
 }  // namespace
 
 std::string directory_of(const std::string& state_dir, const Id& id) {
   return fmt::format("{}/containers/{}", state_dir, id);
 }
 
+std::optional<int> written_exit_status(const std::string& state_dir, const Id& id) {
+  const netns::UniqueFd file(::open(status_path(state_dir, id).c_str(), O_RDONLY | O_CLOEXEC));
+  return file ? read_status(file.get()) : std::nullopt;
+}
+
 StatusFile StatusFile::create(const std::string& state_dir, const Id& id) {
   StatusFile status;
-  const std::string path = directory_of(state_dir, id) + "/status";
+  const std::string path = status_path(state_dir, id);
   ::unlink(path.c_str());
   status.file_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!status.file_) throw system_failure(fmt::format("cannot create '{}'", path), errno);
@@ -64,17 +63,12 @@ void StatusFile::write(int exit_status) const {
   [[maybe_unused]] const ssize_t ignored = ::pwrite(file_.get(), text.data(), text.size(), 0);
 }
 
-// A number may have passed to another process since it was written down. The lock tells: when it is still held after
-// the descriptor was opened, the supervisor was alive all the time in between.
 ExitWaiter::ExitWaiter(const std::string& state_dir, const Id& id, pid_t supervisor) {
-  const std::string path = directory_of(state_dir, id) + "/status";
+  const std::string path = status_path(state_dir, id);
   file_.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file_ && errno == ENOENT) throw Error(ErrorKind::not_found, fmt::format("container '{}' has never run", id));
   if (!file_) throw system_failure(fmt::format("cannot open '{}'", path), errno);
-  if (supervisor <= 0) return;
-  supervisor_ = open_process(supervisor);
-  if (!supervisor_ && errno != ESRCH) throw system_failure("cannot watch the container's supervisor", errno);
-  if (supervisor_ && !is_alive(state_dir, id)) supervisor_.reset();
+  supervisor_ = open_process_of(state_dir, id, supervisor);
 }
 
 int ExitWaiter::wait() const {

@@ -18,6 +18,9 @@ namespace mb::container {
 // Where the files of a container are: its log, its status, what is mounted into it.
 std::string directory_of(const std::string& state_dir, const Id& id);
 
+// What the last run wrote down at its end; none: nothing, or it runs, or there never was one.
+std::optional<int> written_exit_status(const std::string& state_dir, const Id& id);
+
 class StatusFile {
  public:
   // In the container's directory, which is there once the container is in the state.

@@ -5,11 +5,14 @@
 #include <optional>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "src/base/error.h"
 #include "src/container/alive.h"
 #include "src/container/console.h"
 #include "src/container/detach.h"
 #include "src/container/failure.h"
+#include "src/container/log.h"
 #include "src/container/run_files.h"
 #include "src/container/session.h"
 #include "src/container/signals.h"
@@ -28,10 +31,8 @@ struct Manner {
 [[noreturn]] void give_up(const Hooks& hooks, Error error) {
   try {
     if (hooks.failed) hooks.failed();
-  } catch (const Error& further) {
-    error.add_cause(further);
   } catch (const std::exception& further) {
-    error.add_cause(Error(ErrorKind::failed, further.what()));
+    error.add_cause(as_error(further));
   }
   throw error;
 }
@@ -51,10 +52,18 @@ auto or_give_up(const Hooks& hooks, Part part) {
     return part();
   } catch (const CommandFailure& failure) {
     give_up(hooks, failure);
-  } catch (const Error& error) {
-    give_up(hooks, error);
   } catch (const std::exception& error) {
-    give_up(hooks, Error(ErrorKind::failed, error.what()));
+    give_up(hooks, as_error(error));
+  }
+}
+
+// What nobody else hears any more. Where there is no log either (the container has been removed) it is lost.
+void tell_in_log(const Launch& launch, const Error& error) noexcept {
+  try {
+    std::string text = fmt::format("minibridge: {}\n", error.message());
+    for (const auto& cause : error.causes()) text += fmt::format("minibridge: {}\n", cause.message());
+    LogWriter(launch.state_dir, launch.id).write(Stream::err, text);
+  } catch (const std::exception&) {
   }
 }
 
@@ -67,7 +76,7 @@ Prepared prepare(const Launch& launch, const Hooks& hooks, const Manner& manner,
 
 int supervise(const Launch& launch, const Hooks& hooks, const Manner& manner) {
   const SignalReader signals(supervised_signals());
-  const AliveLock alive = AliveLock::hold(launch.state_dir, launch.id);
+  const AliveLock alive = AliveLock::hold(launch);
   auto console = manner.open_console();
   Prepared container = prepare(launch, hooks, manner, *console);
   // The directory of the container is the pipe's to make, in `attach`; whatever is killed before that leaves no file.
@@ -99,7 +108,12 @@ void supervise_detached(const Launch& launch, const Hooks& hooks) {
     manner.open_console = [&] { return open_logged_console(launch.state_dir, launch.id, launch.process); };
     manner.before_attach = [&] { caller.expect(); };
     manner.started = [&] { caller.ready(); };
-    supervise(launch, hooks, manner);
+    try {
+      supervise(launch, hooks, manner);
+    } catch (const std::exception& error) {
+      if (!caller.waits()) tell_in_log(launch, as_error(error));
+      throw;
+    }
   };
   detach(life, "the container's supervisor");
 }

@@ -26,7 +26,7 @@ struct Hooks {
   std::function<void()> attached;               // before the command is started; throwing aborts
   std::function<void()> failed;                 // attach succeeded, the command could not be started
   std::function<void(PollLoop&)> join;          // what else is to be looked after while the command runs
-  std::function<void(int exit_status)> ended;
+  std::function<void(int exit_status)> ended;   // what a detached supervisor's throws goes to the container's log
 };
 
 // Stays until the command has ended and returns its exit status (128 + signal). The standard streams are ours, or a

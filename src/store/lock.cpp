@@ -18,14 +18,14 @@ namespace {
 
 constexpr const char* kHint = "--state-dir names another place for the state";
 
+}  // namespace
+
 bool is_same_file(int fd, const std::string& path) {
   struct stat held {};
   struct stat named {};
   return fstat(fd, &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino &&
          held.st_dev == named.st_dev;
 }
-
-}  // namespace
 
 void make_state_directory(const std::string& state_dir) {
   std::error_code error;

@@ -13,6 +13,10 @@ namespace mb::store {
 // Makes the directory (0700) and its parents where they are missing.
 void make_state_directory(const std::string& state_dir);
 
+// Whether the open file is the one under this name still. Who waited for a lock on a file may have got that of one that was
+// removed meanwhile.
+bool is_same_file(int fd, const std::string& path);
+
 class StateLock {
  public:
   // Makes the state directory (0700) if needed and waits for the lock. A lock file that `down` removed while we waited is

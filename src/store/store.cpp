@@ -666,13 +666,14 @@ std::vector<PortHolder> Store::published_in(Protocol protocol, const PortRange& 
 
 namespace {
 
-// A supervisor that is about to begin holds its byte already and waits for the lock between processes.
-bool is_somebody_alive(const std::string& alive_file) {
-  const netns::UniqueFd file(open(alive_file.c_str(), O_RDONLY | O_CLOEXEC));
+// A supervisor that is about to begin holds its byte already and waits for the lock between processes. One that comes while
+// the file is locked here waits, and notices then that it has gone.
+void remove_unless_somebody_lives(const std::string& alive_file) {
+  const netns::UniqueFd file(open(alive_file.c_str(), O_RDWR | O_CLOEXEC));
   struct flock whole_file {};
   whole_file.l_type = F_WRLCK;
   whole_file.l_whence = SEEK_SET;
-  return file.get() >= 0 && fcntl(file.get(), F_OFD_GETLK, &whole_file) == 0 && whole_file.l_type != F_UNLCK;
+  if (file && fcntl(file.get(), F_OFD_SETLK, &whole_file) == 0) std::filesystem::remove(alive_file);
 }
 
 }  // namespace
@@ -681,7 +682,7 @@ void remove_state(const std::string& state_dir) {
   // The lock file goes last, so that whoever waits for it finds an empty directory, not half a state.
   for (const char* name : {"state.db", "state.db-journal", "unfinished"})
     std::filesystem::remove(state_dir + "/" + name);
-  if (!is_somebody_alive(state_dir + "/alive")) std::filesystem::remove(state_dir + "/alive");
+  remove_unless_somebody_lives(state_dir + "/alive");
   std::error_code ignored;  // a directory that still holds something of somebody else stays
   for (const char* name : {"containers", "netns", "lock"}) std::filesystem::remove(state_dir + "/" + name, ignored);
   std::filesystem::remove(state_dir, ignored);
