@@ -24,8 +24,9 @@ struct ConnectOptions {
 
 // What others have put into the container's namespace decides the name of the interface and the default route.
 void look_inside(const Context& context, const Container& container, change::Connect& connect) {
-  const bool has_namespace = container.attachment != Attachment::host &&
-                             (container.kind != ContainerKind::process || is_running(context.setup(), container));
+  const bool has_namespace =
+      container.attachment != Attachment::host &&
+      (container.kind != ContainerKind::process || engine::is_running(context.setup(), container));
   if (!has_namespace) return;
   const auto session = engine::open_session(context.setup());
   auto contents =

@@ -184,6 +184,7 @@ ContainerDraft draft_container(const NetworkOptions& options, const Name& name, 
   for (const auto& server : options.dns) servers.push_back(IpAddress::parse(server));
   container.resolv_conf = container::resolver_file(servers, options.dns_search);
   container.own_resolvers = !servers.empty();
+  container.search_domains = options.dns_search;
   settle_attachment(draft, options, now);
   if (!draft.names_of_gateway.empty() && draft.add.endpoints.empty()) {
     throw Error(ErrorKind::usage, "host-gateway needs a network: it is the address of the host there",

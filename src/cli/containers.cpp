@@ -21,6 +21,7 @@
 #include "src/cli/verbs.h"
 #include "src/container/lifecycle.h"
 #include "src/container/log.h"
+#include "src/container/resolver_file.h"
 #include "src/container/run_files.h"
 #include "src/plan/publish.h"
 
@@ -57,8 +58,8 @@ void for_each(const std::vector<Container>& containers, Action action) {
   for (const auto& container : containers) {
     try {
       action(container);
-    } catch (const Error& failure) {
-      failures.push_back(failure);
+    } catch (const std::exception& failure) {
+      failures.push_back(as_error(failure));
     }
   }
   if (failures.empty()) return;
@@ -127,8 +128,9 @@ void list_containers(const Context& context, const PsOptions& options) {
     return std::tie(a.created_at, a.name) < std::tie(b.created_at, b.name);
   });
   std::vector<ContainerView> shown;
-  for (auto& container : containers) {
-    const bool up = container.kind != ContainerKind::process || is_running(setup, container);
+  for (auto& stored : containers) {
+    auto container = engine::as_it_is(setup, std::move(stored));
+    const bool up = container.kind != ContainerKind::process || engine::is_running(setup, container);
     if (!up && !options.all) continue;
     const std::string status = up ? (container.kind == ContainerKind::process ? "running" : "created") : "exited";
     shown.push_back({std::move(container), status});
@@ -154,6 +156,8 @@ change::StartContainer start_change(const Container& container) {
   change::StartContainer start;
   start.container = container.id;
   start.draw = draw_number();
+  start.resolv_conf = container::renewed_resolver_file(container);
+  start.remove_when_ended = container.remove_when_ended;
   return start;
 }
 
@@ -180,18 +184,23 @@ void start_containers(Context& context, const std::vector<Container>& containers
   const auto engine = context.engine();
   for_each(containers, [&](const Container& container) {
     container::require_process(container);
-    if (is_running(context.setup(), container)) return;  // as docker: already so, and no error
+    if (engine::is_running(context.setup(), container)) return;  // as docker: already so, and no error
     require_privilege();
     container::start(engine, container, start_change(container), Context::notify);
     print_line(container.name.str());
   });
 }
 
+change::EndContainer end_change(const Context& context, const Container& container) {
+  const auto setup = context.setup();
+  return {container.id, setup.written_exit_status(container.id), setup.now()};
+}
+
 std::vector<Change> end_changes(const Context& context, const std::vector<Container>& containers) {
   std::vector<Change> changes;
   for (const auto& container : containers) {
     if (container.status == ContainerStatus::running) {
-      changes.emplace_back(change::EndContainer{container.id, std::nullopt, context.setup().now()});
+      changes.emplace_back(end_change(context, container));
     }
   }
   return changes;
@@ -235,6 +244,15 @@ void stop_containers(Context& context, const std::vector<Container>& containers,
   for (const auto& container : containers) print_line(container.name.str());
 }
 
+// What is to be removed when it ends would be gone before it could start again.
+std::vector<Change> kept_over_their_end(const std::vector<Container>& containers) {
+  std::vector<Change> kept;
+  for (const auto& container : containers) {
+    if (container.remove_when_ended) kept.emplace_back(change::KeepContainer{container.id});
+  }
+  return kept;
+}
+
 // Those that are stopped have a plan as `start` has it. What the start of one that runs will find is known only when it has
 // ended (its address, for one, is free again then), so that part is named and not spelled out.
 void plan_restart(const Context& context, const std::vector<Container>& containers, int seconds) {
@@ -242,13 +260,14 @@ void plan_restart(const Context& context, const std::vector<Container>& containe
   require_privilege();
   std::vector<Container> running;
   std::copy_if(containers.begin(), containers.end(), std::back_inserter(running),
-               [&](const Container& container) { return is_running(context.setup(), container); });
-  auto changes = end_changes(context, running);
+               [&](const Container& container) { return engine::is_running(context.setup(), container); });
+  auto changes = kept_over_their_end(containers);
+  const auto ends = end_changes(context, running);
+  changes.insert(changes.end(), ends.begin(), ends.end());
   const auto starts = start_changes(context, containers);
   changes.insert(changes.end(), starts.begin(), starts.end());
   std::vector<Deed> again;
   for (const auto& container : running) {
-    if (container.remove_when_ended) continue;  // it is gone then
     again.push_back(
         {"start_container", fmt::format("start '{0}' again, as 'minibridge start {0}' does", container.name.str())});
   }
@@ -260,11 +279,19 @@ void restart_containers(Context& context, const std::vector<Container>& containe
     plan_restart(context, containers, seconds);
     return;
   }
+  const auto kept = kept_over_their_end(containers);
+  if (!kept.empty()) {
+    require_privilege();
+    context.change(kept);
+  }
   stop_containers(context, containers, seconds, false);
   const auto state = context.state();
   std::vector<Container> again;
   for (const auto& container : containers) {
-    if (auto found = state->find_container(container.id)) again.push_back(std::move(*found));
+    auto found = state->find_container(container.id);
+    if (!found) continue;
+    found->remove_when_ended = container.remove_when_ended;
+    again.push_back(std::move(*found));
   }
   start_containers(context, again);
 }
@@ -283,7 +310,7 @@ void kill_containers(const Context& context, const std::vector<Container>& conta
     return;
   }
   for_each(containers, [&](const Container& container) {
-    container::send_signal(context.setup(), container, number);
+    container::kill(context.setup(), container, number);
     print_line(container.name.str());
   });
 }
@@ -306,7 +333,7 @@ std::vector<Change> removals(const Context& context, const std::vector<Container
     const auto now = state->find_container(container.id);
     if (!now) continue;  // it was to be removed when it ended
     if (now->status == ContainerStatus::running) {
-      changes.emplace_back(change::EndContainer{now->id, std::nullopt, context.setup().now()});
+      changes.emplace_back(end_change(context, *now));
       if (now->remove_when_ended) continue;
     }
     changes.emplace_back(change::RemoveContainer{now->id});
@@ -319,7 +346,7 @@ void remove_containers(Context& context, const RmOptions& options) {
   const auto setup = context.setup();
   std::vector<std::string> names;
   for (const auto& container : containers) {
-    if (is_running(setup, container) && !options.force) {
+    if (engine::is_running(setup, container) && !options.force) {
       throw Error(ErrorKind::conflict, fmt::format("container '{}' is running", container.name.str()),
                   fmt::format("stop it first, or use 'minibridge rm -f {}'", container.name.str()));
     }
@@ -357,7 +384,7 @@ void show_log(const Context& context, const LogOptions& options) {
     std::fwrite(text.data(), 1, text.size(), file);
     std::fflush(file);
   };
-  if (options.follow && is_running(context.setup(), found)) {
+  if (options.follow && engine::is_running(context.setup(), found)) {
     const container::ExitWaiter ended(context.globals.state_dir, found.id, found.supervisor_pid);
     container::follow_log(context.globals.state_dir, found.id, tail, sink, ended);
   } else {

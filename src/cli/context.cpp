@@ -16,6 +16,7 @@
 #include "src/cli/output.h"
 #include "src/container/alive.h"
 #include "src/container/name_servers.h"
+#include "src/container/run_files.h"
 #include "src/engine/session.h"
 #include "src/plan/find_network.h"
 
@@ -45,6 +46,9 @@ engine::Setup Context::setup() const {
   engine::Setup setup;
   setup.state_dir = globals.state_dir;
   setup.is_alive = [dir = globals.state_dir](const Id& id) { return container::is_alive(dir, id); };
+  setup.written_exit_status = [dir = globals.state_dir](const Id& id) {
+    return container::written_exit_status(dir, id);
+  };
   setup.name_servers = container::make_name_servers(globals.state_dir);
   setup.now = [] { return static_cast<std::int64_t>(std::time(nullptr)); };
   setup.draw_state_id = [] { return draw_hex(8); };
@@ -105,19 +109,15 @@ void Context::notify(const std::vector<std::string>& notices) {
   for (const auto& notice : notices) print_error_line("note: " + notice);
 }
 
-bool is_running(const engine::Setup& setup, const Container& container) {
-  return container.status == ContainerStatus::running && setup.is_alive(container.id);
-}
-
 void require_running(const engine::Setup& setup, const Container& container) {
-  if (container.kind != ContainerKind::process || is_running(setup, container)) return;
+  if (container.kind != ContainerKind::process || engine::is_running(setup, container)) return;
   throw Error(ErrorKind::conflict, fmt::format("container '{}' is not running", container.name.str()),
               fmt::format("'minibridge start {}' runs it again", container.name.str()));
 }
 
 std::string status_text(const engine::Setup& setup, const Container& container) {
   if (container.kind != ContainerKind::process) return "created";
-  if (is_running(setup, container)) return "running";
+  if (engine::is_running(setup, container)) return "running";
   if (container.status == ContainerStatus::created) return "created";
   return container.exit_status ? fmt::format("exited ({})", *container.exit_status) : "exited (killed)";
 }

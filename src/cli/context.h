@@ -53,8 +53,6 @@ class Context {
 // missing. Plans need it too: they compare with what the kernel has.
 void require_privilege();
 
-// Whether a container runs: what the state says, and whether its supervisor lives.
-bool is_running(const engine::Setup& setup, const Container& container);
 // Throws Error(conflict) if the container has a process that does not run.
 void require_running(const engine::Setup& setup, const Container& container);
 // "running", "created", "exited (0)" …

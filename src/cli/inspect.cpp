@@ -19,9 +19,10 @@ namespace {
 
 std::string describe_any(const Context& context, const store::Store& state, const std::string& name) {
   const auto networks = state.networks();
-  if (const auto container = state.find_container(name)) {
-    const auto status = status_text(context.setup(), *container);
-    return describe(ContainerView{*container, status.substr(0, status.find(' '))}, networks, context.globals.state_dir);
+  if (const auto found = state.find_container(name)) {
+    const auto container = engine::as_it_is(context.setup(), *found);
+    const auto status = status_text(context.setup(), container);
+    return describe(ContainerView{container, status.substr(0, status.find(' '))}, networks, context.globals.state_dir);
   }
   if (const auto network = plan::find_network(networks, name)) return describe(*network, state.containers());
   throw Error(ErrorKind::not_found, fmt::format("there is no container or network '{}'", printable(name)),

@@ -100,7 +100,9 @@ void run_container(Context& context, RunOptions options) {
       Context::notify(notices);
       Context::notify(engine::warn_of_stops(engine.setup(), {id}));
     };
-    context.exit_status = container::run_foreground(engine, std::move(request), notify);
+    const auto end = container::run_foreground(engine, std::move(request), notify);
+    context.exit_status = end.exit_status;
+    if (end.left_over) print_error(*end.left_over, context.globals.json());
   }
 }
 
@@ -110,10 +112,9 @@ struct CreateOptions {
   std::vector<std::string> names;
 };
 
-kernel::Kernel::NamespaceContents contents_of_foreign(const Context& context, const std::string& path) {
-  const auto session = engine::open_session(context.setup());
+kernel::Kernel::NamespaceContents contents_of_foreign(kernel::Kernel& kernel, const std::string& path) {
   try {
-    return session.kernel->inspect_namespace(path);
+    return kernel.inspect_namespace(path);
   } catch (const Error& error) {
     throw Error(error.kind(), error.message(), "--netns takes a path such as /run/netns/NAME or /proc/PID/ns/net",
                 error.error_number());
@@ -126,7 +127,12 @@ void adopt_namespace(Context& context, change::AddContainer& add, const std::str
   const auto absolute = std::filesystem::absolute(path, error);
   add.container.kind = ContainerKind::foreign_netns;
   add.container.namespace_source = absolute.string();
-  const auto contents = contents_of_foreign(context, add.container.namespace_source);
+  const auto session = engine::open_session(context.setup());
+  const auto contents = contents_of_foreign(*session.kernel, add.container.namespace_source);
+  if (contents.cookie == session.kernel->namespace_cookie()) {
+    throw Error(ErrorKind::usage, fmt::format("'{}' is the host's own network namespace", printable(path)),
+                "--netns attaches another one; 'minibridge run --network host' runs a command in the host's");
+  }
   add.taken_links = contents.links;
   add.default_routes = contents.default_routes;
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "src/container/lifecycle.h"
 
-#include <poll.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <csignal>
 #include <memory>
 #include <optional>
@@ -14,6 +13,8 @@
 #include "netns/unique_fd.h"
 #include "src/base/error.h"
 #include "src/container/alive.h"
+#include "src/container/attend.h"
+#include "src/container/descriptors.h"
 #include "src/container/failure.h"
 #include "src/container/pidfd.h"
 #include "src/container/port_keeper.h"
@@ -30,9 +31,21 @@ Launch launch_of(const engine::Setup& setup, const Container& container) {
           {},           served};
 }
 
-// The end of a container as changes: taken out, and removed as well when it never really began.
+// The end of a container as changes.
 std::vector<Change> ended(const engine::Setup& setup, const Id& id, std::optional<int> exit_status) {
   return {change::EndContainer{id, exit_status, setup.now()}};
+}
+
+// What removes rolls forward, so however this ends, the next command finishes it.
+void clear_away(const engine::Engine& engine, const Container& container, int exit_status) {
+  try {
+    engine.run(ended(engine.setup(), container.id, exit_status));
+  } catch (const std::exception& failure) {
+    Error error(ErrorKind::failed, fmt::format("container '{}' could not be cleared away", container.name.str()),
+                "the next command does it, or 'minibridge repair'");
+    error.add_cause(as_error(failure));
+    throw error;
+  }
 }
 
 // The container's host ports are its own from before its command begins until its supervisor has ended.
@@ -66,46 +79,57 @@ Hooks hooks_for_run(const engine::Engine& engine, const RunRequest& request, con
     if (kept_when_ended) changes.emplace_back(change::RemoveContainer{id});
     engine.run(changes);
   };
-  hooks.ended = [&engine, id](int exit_status) { engine.run(ended(engine.setup(), id, exit_status)); };
+  hooks.ended = [&engine, container = request.add.container](int exit_status) {
+    clear_away(engine, container, exit_status);
+  };
   hold_ports(hooks, engine, request.add.container);
   return hooks;
 }
 
-bool runs(const engine::Setup& setup, const Container& container) {
-  return container.status == ContainerStatus::running && setup.is_alive(container.id);
-}
+// A running container's two processes, held.
+struct Held {
+  Held(const engine::Setup& setup, const Container& container)
+      : name(container.name),
+        supervisor(open_process_of(setup.state_dir, container.id, container.supervisor_pid)),
+        init(open_process_of(setup.state_dir, container.id, container.init_pid)) {}
 
-// Init's descriptor, taken while the supervisor lives: as long as it does, the number means init and nobody else.
-netns::UniqueFd open_init(const engine::Setup& setup, const Container& container) {
-  auto init = open_process(container.init_pid);
-  if (!setup.is_alive(container.id)) return {};
-  return init;
-}
+  Name name;
+  netns::UniqueFd supervisor;
+  netns::UniqueFd init;
+};
 
-bool send(const netns::UniqueFd& process, int signal) {
-  return process.get() >= 0 && send_signal(process, signal) == 0;
-}
+bool send(const netns::UniqueFd& process, int signal) { return process && send_signal(process, signal) == 0; }
 
 // Whether the process ended within the time.
 bool wait_for(const netns::UniqueFd& process, std::chrono::milliseconds patience) {
-  if (process.get() < 0) return true;
-  pollfd waiting{process.get(), POLLIN, 0};
-  const auto deadline = std::chrono::steady_clock::now() + patience;
-  while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    const int found = poll(&waiting, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
-    if (found > 0) return true;
-    if (found == 0) return false;
-    if (errno != EINTR) throw system_failure("cannot wait for a process", errno);
-  }
+  return !process || wait_readable(process.get(), patience);
+}
+
+// A supervisor clears away under the lock, which takes its time on a busy host.
+void wait_until_cleared_away(const Held& held, std::chrono::milliseconds patience) {
+  if (wait_for(held.supervisor, patience)) return;
+  throw Error(ErrorKind::failed,
+              fmt::format("the supervisor of container '{}' has not cleared it away within {} seconds", held.name.str(),
+                          std::chrono::duration_cast<std::chrono::seconds>(patience).count()),
+              "is it stopped? Once it goes on, or is killed, 'minibridge repair' finishes it");
 }
 
 }  // namespace
 
-int run_foreground(const engine::Engine& engine, RunRequest request, const Notify& notify) {
+Ended run_foreground(const engine::Engine& engine, RunRequest request, const Notify& notify) {
   request.add.container.remove_when_ended = true;
   const auto launch = launch_of(engine.setup(), request.add.container);
-  return supervise_foreground(launch, hooks_for_run(engine, request, notify));
+  auto hooks = hooks_for_run(engine, request, notify);
+  Ended end;
+  hooks.ended = [&end, clear = hooks.ended](int exit_status) {
+    try {
+      clear(exit_status);
+    } catch (const Error& failure) {  // that must not hide how the command ended
+      end.left_over = failure;
+    }
+  };
+  end.exit_status = supervise_foreground(launch, hooks);
+  return end;
 }
 
 void run_detached(const engine::Engine& engine, const RunRequest& request, const Notify& notify) {
@@ -125,7 +149,7 @@ void start(const engine::Engine& engine, const Container& container, const chang
     notify(engine.run({change}).notices);
   };
   hooks.failed = [&engine, &container] { engine.run(ended(engine.setup(), container.id, std::nullopt)); };
-  hooks.ended = [&engine, id = container.id](int exit_status) { engine.run(ended(engine.setup(), id, exit_status)); };
+  hooks.ended = [&engine, &container](int exit_status) { clear_away(engine, container, exit_status); };
   hold_ports(hooks, engine, container);
   supervise_detached(launch_of(engine.setup(), container), hooks);
 }
@@ -137,23 +161,23 @@ void require_process(const Container& container) {
               fmt::format("run something in it with 'minibridge exec {} -- CMD'", container.name.str()));
 }
 
-void send_signal(const engine::Setup& setup, const Container& container, int signal) {
+void kill(const engine::Setup& setup, const Container& container, int signal) {
   require_process(container);
-  if (!runs(setup, container) || !send(open_init(setup, container), signal)) {
+  const Held held(setup, container);
+  const bool runs = container.status == ContainerStatus::running;
+  if (!runs || !send(held.init, signal == SIGSTOP ? stopping_signal() : signal)) {
     throw Error(ErrorKind::conflict, fmt::format("container '{}' is not running", container.name.str()),
                 fmt::format("'minibridge start {}' runs it again", container.name.str()));
   }
+  if (signal == SIGKILL) wait_until_cleared_away(held, kClearingAway);
 }
 
-void stop(const engine::Setup& setup, const std::vector<Container>& containers, std::chrono::milliseconds patience) {
-  struct Stopping {
-    netns::UniqueFd supervisor;
-    netns::UniqueFd init;
-  };
-  std::vector<Stopping> stopping;
+void stop(const engine::Setup& setup, const std::vector<Container>& containers, std::chrono::milliseconds patience,
+          std::chrono::milliseconds clearing_away) {
+  std::vector<Held> stopping;
   for (const auto& container : containers) {
-    if (container.kind != ContainerKind::process || !runs(setup, container)) continue;
-    Stopping one{open_process(container.supervisor_pid), open_init(setup, container)};
+    if (container.kind != ContainerKind::process || container.status != ContainerStatus::running) continue;
+    Held one(setup, container);
     send(one.init, patience.count() == 0 ? SIGKILL : SIGTERM);
     stopping.push_back(std::move(one));
   }
@@ -163,14 +187,12 @@ void stop(const engine::Setup& setup, const std::vector<Container>& containers, 
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (!wait_for(one.init, std::max(left, std::chrono::milliseconds(0)))) send(one.init, SIGKILL);
   }
-  // A supervisor clears away under the lock; give a busy host time, but do not hang on one that is stopped itself.
-  constexpr auto kClearingAway = std::chrono::minutes(1);
-  for (const auto& one : stopping) wait_for(one.supervisor, kClearingAway);
+  for (const auto& one : stopping) wait_until_cleared_away(one, clearing_away);
 }
 
 int wait_for_end(const engine::Setup& setup, const Container& container) {
   require_process(container);
-  if (!runs(setup, container)) {
+  if (!engine::is_running(setup, container)) {
     if (container.exit_status) return *container.exit_status;
     if (container.status != ContainerStatus::running) return kKilled;
   }

@@ -6,14 +6,19 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "src/base/error.h"
 #include "src/engine/engine.h"
 #include "src/model/change.h"
 #include "src/model/objects.h"
 
 namespace mb::container {
+
+// What a supervisor has for taking its container out, after the end.
+constexpr auto kClearingAway = std::chrono::minutes(1);
 
 using Notify = std::function<void(const std::vector<std::string>& notices)>;
 
@@ -22,21 +27,28 @@ struct RunRequest {
   std::vector<Change> before;
   change::AddContainer add;
 };
-// Returns the command's exit status; the container is gone then.
-int run_foreground(const engine::Engine& engine, RunRequest request, const Notify& notify);
+struct Ended {
+  int exit_status = 0;             // the command's
+  std::optional<Error> left_over;  // none: the container is gone
+};
+Ended run_foreground(const engine::Engine& engine, RunRequest request, const Notify& notify);
 // Returns when the command runs.
 void run_detached(const engine::Engine& engine, const RunRequest& request, const Notify& notify);
 
-// A stopped container runs again, detached. `start` says which, with fresh draws and files.
+// A stopped container runs again, detached. `start` says which, with fresh draws and files. The supervisor of its last run may
+// be on its way out still.
 void start(const engine::Engine& engine, const Container& container, const change::StartContainer& start,
            const Notify& notify);
 
-// Sends a signal to the container's command. Throws Error(conflict) if it does not run.
-void send_signal(const engine::Setup& setup, const Container& container, int signal);
+// Sends a signal to the container's command; after SIGKILL returns when its supervisor has taken it out. Throws
+// Error(conflict) if it does not run.
+void kill(const engine::Setup& setup, const Container& container, int signal);
 
 // SIGTERM to all, then SIGKILL to those that are still there after `patience`; returns when their supervisors have
-// taken them out. Containers that do not run are passed over.
-void stop(const engine::Setup& setup, const std::vector<Container>& containers, std::chrono::milliseconds patience);
+// taken them out. Containers that do not run are passed over. Throws Error(failed) when a supervisor has not done so after
+// `clearing_away`: it is stopped itself, or hangs.
+void stop(const engine::Setup& setup, const std::vector<Container>& containers, std::chrono::milliseconds patience,
+          std::chrono::milliseconds clearing_away = kClearingAway);
 
 // Waits until the container's process has ended; its exit status.
 int wait_for_end(const engine::Setup& setup, const Container& container);

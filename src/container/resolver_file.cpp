@@ -12,6 +12,8 @@
 namespace mb::container {
 namespace {
 
+constexpr std::string_view kNameServer = "nameserver ";
+
 std::string read_file(const char* path) {
   std::ifstream file(path);
   std::ostringstream text;
@@ -70,12 +72,22 @@ std::string resolver_file(std::string_view host, std::string_view upstream, cons
     settings.others = fmt::format("search {}\n{}", join(search, " "), kept);
   }
   std::string text = "# Made by minibridge for this container.\n";
-  for (const auto& server : settings.servers) text += fmt::format("nameserver {}\n", server);
+  for (const auto& server : settings.servers) text += fmt::format("{}{}\n", kNameServer, server);
   return text + settings.others;
 }
 
 std::string resolver_file(const std::vector<IpAddress>& servers, const std::vector<std::string>& search) {
   return resolver_file(read_file("/etc/resolv.conf"), read_file("/run/systemd/resolve/resolv.conf"), servers, search);
+}
+
+std::string renewed_resolver_file(const Container& container) {
+  std::vector<IpAddress> servers;
+  if (container.own_resolvers) {
+    for (const auto line : split(container.resolv_conf, '\n')) {
+      if (line.starts_with(kNameServer)) servers.push_back(IpAddress::parse(line.substr(kNameServer.size())));
+    }
+  }
+  return resolver_file(servers, container.search_domains);
 }
 
 }  // namespace mb::container

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "src/model/address.h"
+#include "src/model/objects.h"
 
 namespace mb::container {
 
@@ -18,6 +19,9 @@ std::string resolver_file(std::string_view host, std::string_view upstream, cons
 
 // The same from this host's files.
 std::string resolver_file(const std::vector<IpAddress>& servers, const std::vector<std::string>& search);
+
+// Anew for a container that starts again: what the user gave stays, what was the host's is taken as it is now.
+std::string renewed_resolver_file(const Container& container);
 
 // Whether a resolv.conf names a resolver that is not on a loopback address.
 bool names_a_server(std::string_view text);

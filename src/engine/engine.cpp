@@ -23,11 +23,26 @@ constexpr Passage::Extent kTouched{};
 constexpr Passage::Extent kEverything{true, false};
 constexpr Passage::Extent kEverythingBack{true, true};
 
-// Containers whose supervisor is gone, as changes.
-std::vector<Change> ends_of_the_dead(const Setup& setup, const store::Store& store) {
+std::optional<int> written_exit_status(const Setup& setup, const Id& id) {
+  return setup.written_exit_status ? setup.written_exit_status(id) : std::nullopt;
+}
+
+// By a supervisor, and not as a plan.
+bool is_being_started(const Id& id, const std::vector<Change>& changes) {
+  return std::any_of(changes.begin(), changes.end(), [&](const Change& change) {
+    const auto* start = std::get_if<change::StartContainer>(&change);
+    return start != nullptr && start->container == id && start->supervisor_pid != 0;
+  });
+}
+
+// Containers whose supervisor is gone, as changes. Who starts one holds its byte already, and could not if a supervisor of
+// an earlier run lived: what the state still says of that run is over.
+std::vector<Change> ends_of_the_dead(const Setup& setup, const store::Store& store,
+                                     const std::vector<Change>& changes = {}) {
   std::vector<Change> ends;
   for (const auto& container : store.running()) {
-    if (!setup.is_alive(container.id)) ends.emplace_back(change::EndContainer{container.id, std::nullopt, setup.now()});
+    if (setup.is_alive(container.id) && !is_being_started(container.id, changes)) continue;
+    ends.emplace_back(change::EndContainer{container.id, written_exit_status(setup, container.id), setup.now()});
   }
   return ends;
 }
@@ -59,8 +74,8 @@ void refuse_to_take_out_the_living(const Setup& setup, const Delta& delta) {
 }
 
 // Puts right what an accident left behind, before anything new is begun.
-void heal(const Setup& setup, Session& session) {
-  const auto ends = ends_of_the_dead(setup, *session.store);
+void heal(const Setup& setup, Session& session, const std::vector<Change>& changes) {
+  const auto ends = ends_of_the_dead(setup, *session.store, changes);
   const bool accident = session.store->marked();
   if (ends.empty() && !accident) return;
   Passage(setup, session, delta_of(ends, session), accident ? kEverything : kTouched).roll_forward();
@@ -84,9 +99,20 @@ bool operator_chain_is_left(Session& session, bool ipv6) {
 
 }  // namespace
 
+bool is_running(const Setup& setup, const Container& container) {
+  return container.status == ContainerStatus::running && setup.is_alive(container.id);
+}
+
+Container as_it_is(const Setup& setup, Container container) {
+  if (container.status != ContainerStatus::running || setup.is_alive(container.id)) return container;
+  container.status = ContainerStatus::exited;
+  container.exit_status = written_exit_status(setup, container.id);
+  return container;
+}
+
 Outcome Engine::run(const std::vector<Change>& changes) const {
   auto session = open_session(setup_, kept_, needs_namespace(changes));
-  heal(setup_, session);
+  heal(setup_, session, changes);
   auto delta = delta_of(changes, session);
   refuse_to_take_out_the_living(setup_, delta);
   Passage passage(setup_, session, std::move(delta), kTouched);
@@ -96,7 +122,9 @@ Outcome Engine::run(const std::vector<Change>& changes) const {
 
 Outcome Engine::plan(const std::vector<Change>& changes) const {
   auto session = open_session(setup_);
-  auto delta = delta_of(changes, session);
+  auto all = ends_of_the_dead(setup_, *session.store);  // as `run` heals first
+  all.insert(all.end(), changes.begin(), changes.end());
+  auto delta = delta_of(all, session);
   Passage passage(setup_, session, delta, kTouched);
   return {passage.plan(), std::move(delta), {}, passage.name_of()};
 }

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,9 @@ struct Setup {
   std::string state_dir;
   std::string link_dir = "/run/netns";
   std::function<std::unique_ptr<kernel::Kernel>(const kernel::Config&)> make_kernel;  // empty: the real one
-  std::function<bool(const Id&)> is_alive;            // whether a container's supervisor lives
+  std::function<bool(const Id&)> is_alive;  // whether a container's supervisor lives
+  // How a container's last run ended, as its supervisor wrote it down before it died itself. May be empty.
+  std::function<std::optional<int>(const Id&)> written_exit_status;
   std::shared_ptr<kernel::NameServers> name_servers;  // none: names are in /etc/hosts only
   std::function<std::int64_t()> now;                  // seconds since 1970
   std::function<std::string()> draw_state_id;         // 8 hexadecimal digits
@@ -48,6 +51,11 @@ struct Setup {
   // long (a supervisor) have no use for it.
   bool keeps_state_open = false;
 };
+
+// Whether a container's process runs: what the state says, and whether its supervisor lives.
+bool is_running(const Setup& setup, const Container& container);
+// A container as it is, and not as it was when its supervisor died: with that it has ended.
+Container as_it_is(const Setup& setup, Container container);
 
 struct Outcome {
   Plan plan;                         // what was done, or would be

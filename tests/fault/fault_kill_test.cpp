@@ -151,6 +151,16 @@ const std::vector<Victim> kVictims = {
     {"RunDetached", "run -d --name victim -p 8080:80 -- sleep 1000",
      [](const CliHost& host) { have_no(host, "victim"); }},
     {"Create", "create --publish 8080:80 victim", [](const CliHost& host) { have_no(host, "victim"); }},
+    {"RunInTheForeground", "run --name victim -p 8080:80 -- true",
+     [](const CliHost& host) { have_no(host, "victim"); }},
+    {"Start", "start victim",
+     [](const CliHost& host) {
+       have_running(host, "victim");
+       expect_works(host, "kill victim");
+     }},
+    {"Stop", "stop -t 0 victim", [](const CliHost& host) { have_running(host, "victim"); }},
+    {"Restart", "restart -t 0 victim", [](const CliHost& host) { have_running(host, "victim"); }},
+    {"Kill", "kill victim", [](const CliHost& host) { have_running(host, "victim"); }},
     {"RmForce", "rm -f victim", [](const CliHost& host) { have_running(host, "victim"); }},
     {"NetworkCreate", "network create nv",
      [](const CliHost& host) {
@@ -359,7 +369,7 @@ TEST(Kill, AForegroundRunThatIsKilledLeavesNothingToTheNextVerb) {
 TEST(Kill, AtRandomMomentsTheNextVerbWorksAndNothingIsLeft) {
   const char* given = std::getenv("MB_FAULT_SEED");
   const unsigned seed = given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : 20240607U;
-  const int rounds = std::getenv("MB_FAULT_FULL") != nullptr ? 400 : 40;
+  const int rounds = std::getenv("MB_FAULT_FULL") != nullptr ? 400 : 200;
   SCOPED_TRACE(fmt::format("MB_FAULT_SEED={}", seed));
   std::mt19937 random(seed);
   const auto draw = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };

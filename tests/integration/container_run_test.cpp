@@ -5,9 +5,14 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
+#include <regex>
+
 #include "src/container/check.h"
+#include "src/container/lifecycle.h"
 #include "src/container/run_files.h"
+#include "src/store/store.h"
 #include "tests/integration/container_support.h"
+#include "tests/support/fault_cli.h"
 
 namespace mb::container::test {
 namespace {
@@ -129,9 +134,71 @@ TEST(ContainerRun, ASecondSupervisorIsRefused) {
   const Directory state;
   Foreground sleeper(shell(state, "echo ready; exec sleep 1000"));
   ASSERT_EQ(sleeper.line(), "ready");
-  const auto second = run(shell(state, "true"));
+  auto again = shell(state, "true");
+  again.patience = {};
+  const auto second = run(again);
   EXPECT_EQ(second.status, kOurs);
-  EXPECT_THAT(second.err, HasSubstr("already has a supervisor"));
+  EXPECT_THAT(second.err, HasSubstr("container 'web' has a supervisor"));
+}
+
+// "1: -> OFDLCK …": the arrow is somebody who waits (proc_locks(5)).
+bool somebody_waits_for(const std::string& file) {
+  struct stat there {};
+  if (::stat(file.c_str(), &there) != 0) return false;
+  const std::regex waiter("-> OFDLCK .*:" + std::to_string(there.st_ino) + " ");
+  return std::regex_search(read_text("/proc/locks"), waiter);
+}
+
+// As `down` has it, from before it looks whether somebody lives until it has removed the file.
+TEST(ContainerRun, AByteOfAFileThatDownRemovesIsTakenAnew) {
+  const Directory state;
+  const auto file = state.path() + "/alive";
+  netns::UniqueFd down(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  ASSERT_EQ(::fcntl(down.get(), F_OFD_SETLK, &whole), 0);
+  Foreground sleeper(shell(state, "echo ready; exec sleep 1000"));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kDeadlineMs);
+  while (!somebody_waits_for(file)) ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  std::filesystem::remove(file);
+  down.reset();
+  EXPECT_EQ(sleeper.line(), "ready");
+  EXPECT_TRUE(is_alive(state.path(), "0123456789ab"));
+}
+
+TEST(ContainerRun, DownLeavesTheFileOfASupervisorThatLives) {
+  const Directory state;
+  Foreground sleeper(shell(state, "echo ready; exec sleep 1000"));
+  ASSERT_EQ(sleeper.line(), "ready");
+  store::remove_state(state.path());
+  EXPECT_TRUE(is_alive(state.path(), "0123456789ab"));
+  sleeper.process().signal(SIGKILL);
+  sleeper.wait();
+  std::filesystem::remove_all(state.path() + "/containers");
+  store::remove_state(state.path());
+  EXPECT_FALSE(std::filesystem::exists(state.path()));
+}
+
+TEST(ContainerRun, StopSaysWhichSupervisorDoesNotClearAway) {
+  const Directory state;
+  Foreground sleeper(shell(state, "echo ready; exec sleep 1000"));
+  ASSERT_EQ(sleeper.line(), "ready");
+  Container web;
+  web.id = "0123456789ab";
+  web.name = Name::parse("web");
+  web.status = ContainerStatus::running;
+  web.supervisor_pid = sleeper.process().pid();
+  web.init_pid = mb::test::children_of(web.supervisor_pid).at(0);
+  engine::Setup setup;
+  setup.state_dir = state.path();
+  sleeper.process().signal(SIGSTOP);
+  try {
+    stop(setup, {web}, std::chrono::milliseconds(0), std::chrono::milliseconds(1));
+    FAIL() << "it cannot have";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("the supervisor of container 'web' has not cleared it away"));
+    EXPECT_NE(error.hint(), "");
+  }
 }
 
 TEST(ContainerRun, WhenAttachThrowsNothingIsLeft) {
