@@ -138,7 +138,11 @@ void Observer::observe_namespace(const Scope& scope, const Id& container, const 
 // A pin counts even when only its empty file is left: letting go of it removes that too.
 void Observer::observe_leftovers(const Scope& scope) {
   for (const auto& container : namespaces_.pins()) {
-    if (!scope.namespaces.contains(container)) actual_.namespaces[container].container = container;
+    const auto [found, not_mounted] = actual_.namespaces.try_emplace(container);
+    if (!not_mounted) continue;
+    found->second.container = container;
+    found->second.pinned =
+        !scope.namespaces.contains(container);  // of one that is known it may be wanted, and is missing
   }
   for (const auto& [container, name] : namespaces_.links()) {
     const auto [known, only_a_name] = actual_.namespaces.try_emplace(container);

@@ -138,7 +138,8 @@ class Differ {
       if (desired_.namespaces.contains(id)) continue;
       if (!present.link_name.empty())
         phases_.namespaces_gone.emplace_back(step::UnlinkNamespace{id, present.link_name});
-      if (present.pinned) unpinned.containers.push_back(id);
+      // With neither pin nor name it is the file that a killed process had made to mount on.
+      if (present.pinned || present.link_name.empty()) unpinned.containers.push_back(id);
     }
     if (!unpinned.containers.empty()) phases_.namespaces_gone.emplace_back(std::move(unpinned));
   }

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tests/support/fault_cli.h"
 #include "tests/support/program.h"
 #include "tests/support/snapshot.h"
@@ -171,6 +173,18 @@ TEST_F(RepairOnce, ANamespaceThatWentWithItsPinIsMadeAnew) {
   EXPECT_EQ(Program::mb("repair --check").status, 0);
   const TcpServer server(Program::namespace_of("c1"), "172.17.0.2", 80);
   EXPECT_TRUE(tcp_talk(world.outside(), "198.51.100.1", 8080).reached());
+}
+
+// As a process leaves it that is killed between making the file and mounting on it.
+TEST_F(RepairOnce, TheEmptyFileOfAPinGoes) {
+  Program::must_mb("run -d --name web -- sleep 600");
+  Program::must_mb("kill web");
+  const auto pin = program.state_dir() + "/netns/" + Program::inspect("web")["id"].get<std::string>();
+  must("touch " + pin);
+  EXPECT_EQ(Program::mb("repair --check").status, 5);
+  Program::must_mb("repair");
+  EXPECT_FALSE(std::filesystem::exists(pin));
+  EXPECT_EQ(Program::mb("repair --check").status, 0);
 }
 
 // The process keeps it alive: made anew, its connections would end.
