@@ -167,7 +167,7 @@ std::vector<Change> start_changes(const Context& context, const std::vector<Cont
   std::vector<Change> changes;
   for (const auto& container : containers) {
     container::require_process(container);
-    if (is_running(setup, container)) continue;
+    if (engine::is_running(setup, container)) continue;
     if (container.status == ContainerStatus::running) {
       changes.emplace_back(change::EndContainer{container.id, std::nullopt, setup.now()});
     }
@@ -213,7 +213,7 @@ constexpr int kPatience = 10;
 std::vector<Deed> stop_deeds(const Context& context, const std::vector<Container>& containers, int seconds) {
   std::vector<Deed> deeds;
   for (const auto& container : containers) {
-    if (container.kind != ContainerKind::process || !is_running(context.setup(), container)) continue;
+    if (container.kind != ContainerKind::process || !engine::is_running(context.setup(), container)) continue;
     const auto name = container.name.str();
     deeds.push_back({"send_signal",
                      seconds == 0 ? fmt::format("send SIGKILL to '{}'", name)

@@ -66,7 +66,7 @@ void repair(Context& context, bool only_check) {
 void plan_take_down(const Context& context) {
   std::vector<Deed> kills;
   for (const auto& container : context.state()->running()) {
-    if (!is_running(context.setup(), container)) continue;
+    if (!engine::is_running(context.setup(), container)) continue;
     kills.push_back({"send_signal", fmt::format("send SIGKILL to '{}'", container.name.str())});
   }
   context.print_plan(context.engine().plan_take_down(), kills);
