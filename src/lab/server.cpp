@@ -29,6 +29,8 @@ container::EchoOptions echo_options(const std::vector<Listen>& listen) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   try {
     if (::setns(network, CLONE_NEWNET) != 0) throw system_failure("cannot enter a network namespace", errno);
+    // A lab that stays up outlives its starter, who may be a shell that waits for the end of our output.
+    container::drop_standard_streams();
     container::close_all_but({channel.fd()});
     const auto message = channel.receive();
     if (!message || message->word != container::Word::go) ::_exit(1);

@@ -21,6 +21,7 @@
 #include "src/lab/hold.h"
 #include "src/lab/topology.h"
 #include "tests/support/program.h"
+#include "tests/support/world.h"
 
 namespace mb {
 namespace {
@@ -234,6 +235,15 @@ TEST_F(LabVerbs, DownLeavesNothing) {
   EXPECT_EQ(test::Program::json("lab ls").size(), 0U);
   EXPECT_TRUE(std::filesystem::is_empty(program_.directory() + "/minibridge-lab"));
   EXPECT_THAT(test::Program::mb("lab down").err, HasSubstr("no lab is up"));
+}
+
+// The shell waits until nobody holds the other end of its pipe.
+TEST_F(LabVerbs, ALabThatStaysUpKeepsNothingOfItsStartersOutput) {
+  for (const std::string topology : {"three-machines", "docker-host"}) {
+    const auto finished = test::sh("timeout 60 sh -c 'x=$(minibridge lab up " + topology + " 2>&1); echo \"[$x]\"'");
+    EXPECT_EQ(finished.status, 0) << topology;
+    EXPECT_EQ(finished.out, "[" + topology + "]\n");
+  }
 }
 
 TEST_F(LabVerbs, ExecPassesInputOutputAndTheExitStatus) {
