@@ -39,6 +39,60 @@ void refuse_tabs(std::string_view text, const std::string& file) {
   }
 }
 
+// ---- quotes
+
+// Where in its line the text ends that this quote opens: \" stays inside of double quotes, '' of single ones.
+std::size_t closing_quote(std::string_view line, std::size_t opened) {
+  const char quote = line[opened];
+  for (std::size_t i = opened + 1; i < line.size(); ++i) {
+    const bool doubled = quote == '\'' && line.substr(i, 2) == "''";
+    const bool escape = quote == '"' && line[i] == '\\';
+    if (doubled || escape) {
+      ++i;
+    } else if (line[i] == quote) {
+      return i;
+    }
+  }
+  return std::string_view::npos;
+}
+
+bool is_quote(char c) { return c == '"' || c == '\''; }
+
+// YAML reads on to the next quote, wherever that is, and what lies between is missing without a word.
+[[noreturn]] void refuse_unclosed(const std::string& file, std::size_t line, char quote) {
+  fail_at(file, static_cast<int>(line) + 1, "a quoted text begins here and does not end in this line",
+          fmt::format("close it with {}; a text of several lines is written with '|' or '>'", quote));
+}
+
+// A quote opens a text only where a value begins: "it's" has none.
+bool may_open(std::string_view line, std::size_t at) {
+  const auto before = line.substr(0, at).find_last_not_of(' ');
+  return is_quote(line[at]) &&
+         (before == std::string_view::npos || std::string_view(":-[{,?").find(line[before]) != std::string_view::npos);
+}
+
+// The quote of this line that stays open; npos: none.
+std::size_t unclosed_quote(std::string_view line) {
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '#' && (i == 0 || line[i - 1] == ' ')) break;
+    if (!may_open(line, i)) continue;
+    const auto end = closing_quote(line, i);
+    if (end == std::string_view::npos) return i;
+    i = end;
+  }
+  return std::string_view::npos;
+}
+
+// Where the parser gave up in the line `last`, an unclosed quote is the likely reason. It stands no earlier than in
+// `first`, the line of what was understood last.
+void blame_unclosed(const std::vector<std::string_view>& lines, int first, int last, const std::string& file) {
+  const auto end = std::min(lines.size(), static_cast<std::size_t>(last) + 1);
+  for (auto number = static_cast<std::size_t>(first); number < end; ++number) {
+    const auto at = unclosed_quote(lines[number]);
+    if (at != std::string_view::npos) refuse_unclosed(file, number, lines[number][at]);
+  }
+}
+
 // "12" and its unit "ms"; nothing where there is no number.
 struct Quantity {
   std::int64_t number = 0;
@@ -59,9 +113,12 @@ Quantity quantity_of(std::string_view text) {
 // Follows the parser through the file. The stack holds what is open, the file's value at the bottom.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(const std::string& file) : file_(std::make_shared<const std::string>(file)) {}
+  TreeBuilder(const std::string& file, const std::vector<std::string_view>& lines)
+      : file_(std::make_shared<const std::string>(file)), lines_(lines) {}
 
   Value take() { return std::move(root_); }
+  // Of what the parser understood last; counts from 0.
+  int last_line() const { return last_line_; }
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
@@ -74,6 +131,8 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
+    refuse_open_quote(mark);
+    last_line_ = mark.line;
     Value value = made(mark, tag, anchor, Value::Kind::text);
     value.text_ = text;
     place(std::move(value));
@@ -96,6 +155,14 @@ class TreeBuilder : public YAML::EventHandler {
     Value value;
     bool has_key = false;  // of a map: the last entry waits for its value
   };
+
+  void refuse_open_quote(const YAML::Mark& mark) const {
+    const auto number = static_cast<std::size_t>(mark.line);
+    const auto at = static_cast<std::size_t>(mark.column);
+    if (number >= lines_.size() || at >= lines_[number].size() || !is_quote(lines_[number][at])) return;
+    if (closing_quote(lines_[number], at) == std::string_view::npos)
+      refuse_unclosed(*file_, number, lines_[number][at]);
+  }
 
   Value made(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Value::Kind kind) const {
     const int line = mark.line + 1;
@@ -148,6 +215,8 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   std::shared_ptr<const std::string> file_;
+  const std::vector<std::string_view>& lines_;
+  int last_line_ = 0;
   std::vector<Open> stack_;
   Value root_;
 };
@@ -291,15 +360,17 @@ Value parse_document(std::string_view text, const std::string& name) {
   if (text.size() > kLargestFile) throw Error(ErrorKind::usage, fmt::format("'{}' is larger than 1 MiB", name));
   refuse_tabs(text, name);
   std::istringstream stream{std::string(text)};
-  TreeBuilder builder(name);
+  const auto lines = split(text, '\n');
+  TreeBuilder builder(name, lines);
   try {
     YAML::Parser parser(stream);
     if (!parser.HandleNextDocument(builder)) fail_at(name, 1, "there is nothing in this file");
     Value value = builder.take();
-    TreeBuilder second(name);
+    TreeBuilder second(name, lines);
     if (parser.HandleNextDocument(second)) fail_at(name, second.take().line(), "a second document begins here");
     return value;
   } catch (const YAML::Exception& error) {
+    blame_unclosed(lines, builder.last_line(), error.mark.line, name);
     fail_at(name, error.mark.line + 1, fmt::format("not YAML: {} (column {})", error.msg, error.mark.column + 1));
   }
 }

@@ -84,6 +84,35 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"a: [1, 2\nb: 3\n", "f.yaml:2: not YAML: end of sequence flow not found (column 2)"},
                     Wrong{"a: b: c\n", "f.yaml:1: not YAML: illegal map value (column 5)"}));
 
+constexpr std::string_view kUnclosed = "a quoted text begins here and does not end in this line";
+
+std::string unclosed(int line, char quote) {
+  return "f.yaml:" + std::to_string(line) + ": " + std::string(kUnclosed) + " | close it with " + quote +
+         "; a text of several lines is written with '|' or '>'";
+}
+
+// YAML reads on to the next quote, wherever that is: what lies between would silently be missing.
+TEST(Document, AQuotedTextThatRunsOverTheEndOfItsLineIsRefused) {
+  const auto said = [](std::string_view text) { return complaint([&] { parse_document(text, "f.yaml"); }); };
+  EXPECT_EQ(said("nodes:\n  a: {about: \"first}\n  b: {}\n  c: {about: second\"}\n"), unclosed(2, '"'));
+  EXPECT_EQ(said("nodes:\n  a:\n    about: 'first\n  b: {}\n  c: {about: second'}\n"), unclosed(3, '\''));
+  EXPECT_EQ(said("a: \"first\nb: 2\n"), unclosed(1, '"')) << "to the end of the file";
+  EXPECT_EQ(said("a: 1\nb:\n  - 'first\n"), unclosed(3, '\''));
+  EXPECT_EQ(said("a: \"first\nb: \"second\"\nc: 3\n"), unclosed(1, '"')) << "what follows is no YAML";
+  EXPECT_EQ(said("\"a: 1\nb: 2\n"), unclosed(1, '"')) << "a key";
+}
+
+TEST(Document, QuotesThatCloseMayHoldAnything) {
+  const auto text = [](std::string_view file) { return parse_document(file, "f").entries().at(0).value.text(); };
+  EXPECT_EQ(text("a: \"b \\\" c\"\n"), "b \" c");
+  EXPECT_EQ(text("a: \"b \\\\\"\n"), "b \\");
+  EXPECT_EQ(text("a: 'it''s'\n"), "it's");
+  EXPECT_EQ(text("a: ''\n"), "");
+  EXPECT_EQ(text("a: '换' # don't\n"), "换");
+  EXPECT_EQ(text("a: it's \"so\n"), "it's \"so");
+  EXPECT_EQ(text("a: |\n  \"so\nb: 1\n"), "\"so\n");
+}
+
 TEST(Document, AValueOfAnotherKindIsRefusedWithItsLine) {
   const Value file = parse_document("list: [1]\nmap: {a: 1}\ntext: x\nnothing:\n", "f");
   const auto& entries = file.entries();
