@@ -167,6 +167,10 @@ class Runner {
       if (need == Need::br_netfilter && !World::has_br_netfilter()) {
         return Texts{"the kernel has not loaded br_netfilter", "内核没有加载 br_netfilter"};
       }
+      if (need == Need::kernel_log && !World::has_kernel_log()) {
+        return Texts{"this machine does not show the kernel's log to a lab (kernel.dmesg_restrict=1)",
+                     "这台机器不让实验环境读取内核日志（kernel.dmesg_restrict=1）"};
+      }
     }
     return std::nullopt;
   }
@@ -283,6 +287,7 @@ class Runner {
     action.kind = Action::request;
     action.place = request.from.str();
     action.text = describe(request);
+    action.manner = manner_of(request);
     action.note = request.note;
     action.line = request.position.line;
     try {

@@ -61,7 +61,14 @@ std::string_view to_string(RequestProtocol protocol) {
 
 std::string_view to_string(Direction direction) { return direction == Direction::in ? "in" : "out"; }
 
-std::string_view to_string(Need need) { return need == Need::ids ? "ids" : "br_netfilter"; }
+std::string_view to_string(Need need) {
+  switch (need) {
+    case Need::ids: return "ids";
+    case Need::br_netfilter: return "br_netfilter";
+    case Need::kernel_log: return "kernel_log";
+  }
+  return "ids";
+}
 
 std::string Outcome::str() const {
   switch (kind) {

@@ -244,6 +244,7 @@ struct Claim {
 enum class Need : std::uint8_t {
   ids,           // more than one user id
   br_netfilter,  // iptables can be shown bridged frames
+  kernel_log,    // dmesg works in the lab
 };
 std::string_view to_string(Need need);
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/klog.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -146,6 +147,11 @@ bool World::has_user_ids() {
 }
 
 bool World::has_br_netfilter() { return ::access("/proc/sys/net/bridge/bridge-nf-call-iptables", F_OK) == 0; }
+
+bool World::has_kernel_log() {
+  constexpr int kSizeOfLog = 10;  // SYSLOG_ACTION_SIZE_BUFFER (syslog(2)), which needs the same permission as reading
+  return ::klogctl(kSizeOfLog, nullptr, 0) >= 0;
+}
 
 void World::detach() {
   ::prctl(PR_SET_PDEATHSIG, 0);

@@ -65,6 +65,8 @@ class World {
   static bool has_user_ids();
   // Whether iptables can be shown what passes a bridge without being routed (a kernel module that not every machine has loaded).
   static bool has_br_netfilter();
+  // Whether the lab may read the kernel's log: where kernel.dmesg_restrict is 1, only the machine's own root may.
+  static bool has_kernel_log();
 
   // The lab no longer ends with the process that started it, and lets go of its terminal.
   static void detach();

@@ -200,6 +200,10 @@ INSTANTIATE_TEST_SUITE_P(
               "s.yaml:7: there is no table 'net'"},
         Wrong{"    expect: [{from: vm, to: \"10.0.0.1:1\", flags: [fun], outcome: refused}]\n",
               "s.yaml:7: 'fun' is not a TCP flag"},
+        Wrong{"    expect: [{from: vm, to: \"10.0.0.1:1\", outcome: dropped, counters: [{node: vm, chain: INPUT, rule: "
+              "1, "
+              "packets: 1}]}]\n",
+              "s.yaml:7: tcp sends again what was dropped"},
         Wrong{"    needs: [luck]\n    run: [{node: vm, command: ls}]\n", "s.yaml:7: 'luck' is nothing that a step"},
         Wrong{"    run: [{node: vm, command: ls}]\n    claim: {says: {en: a, zh: b}, truth: {en: a, zh: b}}\n",
               "s.yaml:6: a claim is refuted by expectations"}));
