@@ -128,7 +128,7 @@ void run_lesson(Context& context, const Scenario& scenario, const ScenarioWords&
     if (words.pause && number > 0) wait_for_return(lesson, language);
     print_text(lesson.step_begins(number, scenario.steps.size(), step));
   };
-  events.action_done = [&](const lab::Action& action) { print_text(lesson.action_done(action)); };
+  events.action_done = [&](const lab::Action& action) { print_text(lesson.action_done(scenario, action)); };
   events.step_ends = [&](std::size_t, const lab::Step& step, const lab::StepReport& report) {
     const auto text = lesson.step_ends(step, report);
     if (!text.empty()) print_text(text);

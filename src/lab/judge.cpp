@@ -29,27 +29,14 @@ std::string pattern_text(const std::optional<AddressPattern>& pattern) { return 
 bool is_tcp(const Packet& packet) { return packet.protocol == IPPROTO_TCP; }
 bool is_icmp(const Packet& packet) { return packet.protocol == IPPROTO_ICMP || packet.protocol == IPPROTO_ICMPV6; }
 
-// ---- outcome and what the server saw
-
-Texts outcome_text(const Outcome& outcome) {
-  switch (outcome.kind) {
-    case Outcome::reached: return {"reached", "可达"};
-    case Outcome::dropped: return {"dropped: no answer, and none can come", "被丢弃：没有应答，也不会再有"};
-    case Outcome::error: break;
-  }
-  const std::string name = errno_name(outcome.error_number);
-  if (outcome.error_number == ECONNREFUSED) return {"refused (" + name + ")", "被拒绝（" + name + "）"};
-  return both(name);
-}
-
 class RequestJudge {
  public:
   RequestJudge(const Request& request, const Observation& observation)
       : request_(request), observed_(observation), client_port_(observation.client ? observation.client->port : 0) {}
 
   std::vector<Finding> judge() {
-    add(observed_.outcome == request_.outcome, Aspect::outcome, outcome_text(request_.outcome),
-        outcome_text(observed_.outcome), request_.position.line);
+    add(observed_.outcome == request_.outcome, Aspect::outcome, name_of(request_.outcome), name_of(observed_.outcome),
+        request_.position.line);
     judge_seen();
     for (const auto& packet : request_.wire) judge_wire(packet);
     if (request_.last_seen) judge_last_seen(*request_.last_seen);
@@ -148,9 +135,9 @@ class RequestJudge {
     const auto found = std::find_if(observed_.packets.begin(), observed_.packets.end(),
                                     [&](const Packet& packet) { return fits(pattern, packet); });
     const bool present = found != observed_.packets.end();
-    const bool watched = observed_.interfaces.contains(pattern.at);
-    add(watched && present != pattern.absent, Aspect::wire, packet_text(pattern),
-        present ? both(describe(*found)) : packets_at(pattern.at), pattern.position.line);
+    const bool ok = observed_.interfaces.contains(pattern.at) && present != pattern.absent;
+    add(ok, Aspect::wire, packet_text(pattern),
+        present ? both(describe(*found)) : (ok ? packet_text(pattern) : packets_at(pattern.at)), pattern.position.line);
   }
 
   void judge_last_seen(const LastSeenPattern& pattern) {
@@ -214,7 +201,8 @@ class RequestJudge {
                                           pattern_text(pattern.reply.dest));
     const Texts expected = pattern.absent ? Texts{"no entry " + entry, "没有条目 " + entry} : both(entry);
     add(present != pattern.absent, Aspect::conntrack, expected,
-        present ? both(entry_text(*found)) : entries_of(pattern.node), pattern.position.line);
+        present ? both(entry_text(*found)) : (pattern.absent ? expected : entries_of(pattern.node)),
+        pattern.position.line);
   }
 
   bool fits(const LogPattern& pattern, const Logged& log) const {
@@ -365,6 +353,17 @@ Finding judge_undone(const Step& step, const std::string& before, const std::str
   for (const auto& each : left) differences.push_back("+ " + each);
   for (const auto& each : gone) differences.push_back("- " + each);
   return {false, Aspect::undone, expected, both(join(differences, "\n")), line};
+}
+
+Texts name_of(const Outcome& outcome) {
+  switch (outcome.kind) {
+    case Outcome::reached: return {"reached", "可达"};
+    case Outcome::dropped: return {"dropped: no answer, and none can come", "被丢弃：没有应答，也不会再有"};
+    case Outcome::error: break;
+  }
+  const std::string name = errno_name(outcome.error_number);
+  if (outcome.error_number == ECONNREFUSED) return {"refused (" + name + ")", "被拒绝（" + name + "）"};
+  return both(name);
 }
 
 bool all_ok(const std::vector<Finding>& findings) {

@@ -44,6 +44,9 @@ std::vector<Finding> judge(const Command& command, const CommandResult& result);
 // Two looks at the nodes, before a step and after its undo, as lines of text.
 Finding judge_undone(const Step& step, const std::string& before, const std::string& after);
 
+// "dropped: no answer, and none can come".
+Texts name_of(const Outcome& outcome);
+
 bool all_ok(const std::vector<Finding>& findings);
 
 // Whether an address is as the pattern says; `client_port` is what 'same' and 'other' refer to.

@@ -39,7 +39,7 @@ std::string Lesson::paragraph(const std::string& text, const std::string& indent
 std::string Lesson::opening(const Scenario& scenario) const {
   return paint_.strong(fmt::format("{}  {}", scenario.name, scenario.title.in(language_))) + "\n" +
          paragraph(scenario.summary.in(language_), "") +
-         paint_.quiet(fmt::format("{}: {}", say("topology", "拓扑"), scenario.topology.name)) + "\n";
+         paint_.quiet(fmt::format("{}{}{}", say("topology", "拓扑"), colon(language_), scenario.topology.name)) + "\n";
 }
 
 std::string Lesson::step_begins(std::size_t number, std::size_t of, const Step& step) const {
@@ -62,20 +62,22 @@ std::string Lesson::mark(bool ok) const {
   return ok ? paint_.good(say("ok", "符合")) : paint_.bad(say("NOT OK", "不符"));
 }
 
-std::string Lesson::finding_line(const Finding& finding) const {
+std::string Lesson::finding_line(const std::string& file, const Finding& finding) const {
   const std::string name = name_of(finding.aspect).in(language_);
   const std::string& observed = finding.observed.in(language_);
-  if (finding.ok) return fmt::format("{}{}: {}\n", kDeeper, name, observed);
-  return fmt::format("{}{}  {}: {} {}\n{}    {} {}\n", kDeeper, mark(false), name, say("expected", "应为"),
-                     finding.expected.in(language_), kDeeper, say("observed", "实为"), observed);
+  const char* between = colon(language_);
+  if (finding.ok) return fmt::format("{}{}{}{}\n", kDeeper, name, between, observed);
+  return fmt::format("{0}{1}  {2}{3}{4} {5}\n{0}    {6} {7}\n{0}    {8}:{9}\n", kDeeper, mark(false), name, between,
+                     say("expected", "应为"), finding.expected.in(language_), say("observed", "实为"), observed, file,
+                     finding.line);
 }
 
-std::string Lesson::findings_of(const Action& action) const {
+std::string Lesson::findings_of(const std::string& file, const Action& action) const {
   std::string lines;
   for (const auto& finding : action.findings) {
     const bool shown_above = finding.ok && (finding.aspect == Aspect::outcome || finding.aspect == Aspect::status ||
                                             finding.aspect == Aspect::undone || is_about_output(finding));
-    if (!shown_above) lines += finding_line(finding);
+    if (!shown_above) lines += finding_line(file, finding);
   }
   return lines;
 }
@@ -86,22 +88,26 @@ std::string Lesson::printed(const Action& action) const {
   return paint_.quiet(indented(action.out, kDeeper)) + paint_.quiet(indented(action.err, kDeeper));
 }
 
-std::string Lesson::action_done(const Action& action) const {
+std::string Lesson::action_done(const Scenario& scenario, const Action& action) const {
+  const std::string findings = findings_of(scenario.file, action);
   switch (action.kind) {
     case Action::run:
     case Action::undo:
-    case Action::serve: return command_lines(action.place, action.text) + printed(action) + findings_of(action);
+    case Action::serve: return command_lines(action.place, action.text) + printed(action) + findings;
     case Action::look:
-      return command_lines(action.place, action.text) + printed(action) + kIndent + mark(action.ok()) + "\n" +
-             findings_of(action);
+      return command_lines(action.place, action.text) + printed(action) + kIndent + mark(action.ok()) + "\n" + findings;
     case Action::check:
-      return fmt::format("{}{}  {}\n{}", kIndent, mark(action.ok()), say("put back as it was", "已恢复原状"),
-                         findings_of(action));
+      return fmt::format("{}{}  {}\n{}", kIndent, mark(action.ok()), say("put back as it was", "已恢复原状"), findings);
     case Action::request: break;
   }
+  return request_done(scenario.file, action);
+}
+
+std::string Lesson::request_done(const std::string& file, const Action& action) const {
   const std::string outcome = action.findings.empty() ? "" : action.findings.front().observed.in(language_);
-  std::string text = fmt::format("{}{}  {} → {}: {}\n", kIndent, mark(action.ok()), action.place, action.text, outcome);
-  text += findings_of(action);
+  std::string text = fmt::format("{}{}  {} → {}{}{}\n", kIndent, mark(action.ok()), action.place,
+                                 with_manner(action.text, action.manner, language_), colon(language_), outcome);
+  text += findings_of(file, action);
   if (!action.note.empty()) text += paragraph(action.note.in(language_), kDeeper);
   if (action.journey) text += indented(draw_table(*action.journey, language_, paint_), kDeeper);
   return text;
@@ -109,7 +115,8 @@ std::string Lesson::action_done(const Action& action) const {
 
 std::string Lesson::step_ends(const Step& step, const StepReport& report) const {
   if (report.left_out) {
-    return fmt::format("{}{}: {}\n", kIndent, say("left out here", "此处略过"), report.left_out->in(language_));
+    return fmt::format("{}{}{}{}\n", kIndent, say("left out here", "此处略过"), colon(language_),
+                       report.left_out->in(language_));
   }
   std::string text;
   if (step.claim) {
@@ -121,15 +128,19 @@ std::string Lesson::step_ends(const Step& step, const StepReport& report) const 
 }
 
 std::string Lesson::closing(const Report& report) const {
-  const std::string sentence =
-      report.ok() ? fmt::format(fmt::runtime(say("all {} checks hold", "{} 项检查全部符合")), report.checks())
-                  : fmt::format(fmt::runtime(say("{1} of {0} checks do not hold", "{0} 项检查中有 {1} 项不符")),
-                                report.checks(), report.failed());
+  const bool one = report.checks() == 1;
+  const std::string hold =
+      one ? say("the only check holds", "唯一的一项检查符合") : say("all {} checks hold", "{} 项检查全部符合");
+  const std::string fail = one ? say("the only check does not hold", "唯一的一项检查不符")
+                               : say("{1} of {0} checks do not hold", "{0} 项检查中有 {1} 项不符");
+  const std::string sentence = fmt::format(fmt::runtime(report.ok() ? hold : fail), report.checks(), report.failed());
   return "\n" + (report.ok() ? paint_.good(sentence) : paint_.bad(sentence)) + "\n";
 }
 
 std::string Lesson::outline_of(const Request& request) const {
-  return fmt::format("{}{} → {}: {}\n", kIndent, request.from.str(), describe(request), request.outcome.str());
+  return fmt::format("{}{} → {}{}{}\n", kIndent, request.from.str(),
+                     with_manner(describe(request), manner_of(request), language_), colon(language_),
+                     name_of(request.outcome).in(language_));
 }
 
 std::string Lesson::outline_of(const Command& command) const { return command_lines(command.node, command.command); }

@@ -18,7 +18,8 @@ class Lesson {
 
   std::string opening(const Scenario& scenario) const;
   std::string step_begins(std::size_t number, std::size_t of, const Step& step) const;
-  std::string action_done(const Action& action) const;
+  // A failure is told with its place in the scenario's file.
+  std::string action_done(const Scenario& scenario, const Action& action) const;
   std::string step_ends(const Step& step, const StepReport& report) const;
   std::string closing(const Report& report) const;
 
@@ -30,8 +31,9 @@ class Lesson {
   std::string command_lines(const std::string& place, const std::string& command) const;
   std::string printed(const Action& action) const;
   std::string mark(bool ok) const;
-  std::string finding_line(const Finding& finding) const;
-  std::string findings_of(const Action& action) const;
+  std::string finding_line(const std::string& file, const Finding& finding) const;
+  std::string findings_of(const std::string& file, const Action& action) const;
+  std::string request_done(const std::string& file, const Action& action) const;
   std::string outline_of(const Request& request) const;
   std::string outline_of(const Command& command) const;
   std::string say(const char* en, const char* zh) const;

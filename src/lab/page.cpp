@@ -149,8 +149,9 @@ class Page {
     const Language other = language_ == Language::en ? Language::zh : Language::en;
     text_ = fmt::format("{}\n\n# {}\n\n[{}]({})\n\n{}\n\n", words_.notice, scenario_.title.in(language_),
                         words_.other_language, page_name(scenario_.name, other), scenario_.summary.in(language_));
-    text_ += fmt::format("{}: `{}` · {}: `minibridge scenario run {}`\n", words_.world, scenario_.topology.name,
-                         words_.try_it, scenario_.name);
+    text_ +=
+        fmt::format("{0}{5}`{1}` · {2}{5}`minibridge scenario run {3}{4}`\n", words_.world, scenario_.topology.name,
+                    words_.try_it, scenario_.name, language_ == Language::zh ? " --lang zh" : "", colon(language_));
     for (std::size_t i = 0; i < report_.steps.size(); ++i) add_step(i);
     return std::move(text_);
   }
@@ -160,12 +161,13 @@ class Page {
     const Step& step = scenario_.steps[number];
     const StepReport& report = report_.steps[number];
     text_ += fmt::format("\n## {}. {}\n", number + 1, step.want.in(language_));
-    if (report.left_out) text_ += fmt::format("\n{}: {}\n", words_.left_out, report.left_out->in(language_));
+    if (report.left_out)
+      text_ += fmt::format("\n{}{}{}\n", words_.left_out, colon(language_), report.left_out->in(language_));
     add_commands(report, {Action::run, Action::serve});
     add_observations(report);
     if (step.claim) {
-      text_ += fmt::format("\n> **{}**: {}\n>\n> **{}**: {}\n", words_.says, step.claim->says.in(language_),
-                           words_.truth, step.claim->truth.in(language_));
+      text_ += fmt::format("\n> **{0}**{4}{1}\n>\n> **{2}**{4}{3}\n", words_.says, step.claim->says.in(language_),
+                           words_.truth, step.claim->truth.in(language_), colon(language_));
     }
     if (!step.why.empty()) text_ += fmt::format("\n{}\n", step.why.in(language_));
     if (!step.undo.empty()) {
@@ -214,11 +216,12 @@ class Page {
   void add_request(const Action& action) {
     StableText stable(ports_);
     const std::string outcome = action.findings.empty() ? "" : action.findings.front().observed.in(language_);
-    text_ += fmt::format("\n**{}** → {}: **{}**\n", action.place, code(action.text), outcome);
+    text_ += fmt::format("\n**{}** → {}{}**{}**\n", action.place,
+                         with_manner(code(action.text), action.manner, language_), colon(language_), outcome);
     std::string list;
     for (const auto& finding : action.findings) {
       if (finding.aspect == Aspect::outcome) continue;
-      list += fmt::format("- {}: {}\n", name_of(finding.aspect).in(language_), fact(finding, stable));
+      list += fmt::format("- {}{}{}\n", name_of(finding.aspect).in(language_), colon(language_), fact(finding, stable));
     }
     if (!list.empty()) text_ += "\n" + list;
     if (!action.note.empty()) text_ += fmt::format("\n{}\n", action.note.in(language_));
@@ -261,8 +264,9 @@ std::string index_page(const std::vector<Scenario>& scenarios, Language language
   std::string text = fmt::format("{}\n\n# {}\n\n{}\n\n", words_in(language).notice, zh ? "场景" : "Scenarios",
                                  zh ? "[English](README.md)" : "[中文](README.zh.md)");
   for (const auto& scenario : scenarios) {
-    text += fmt::format("- [{} {}]({}): {}\n", scenario.name.substr(0, scenario.name.find('-')),
-                        scenario.title.in(language), page_name(scenario.name, language), scenario.summary.in(language));
+    text += fmt::format("- [{} {}]({}){}{}\n", scenario.name.substr(0, scenario.name.find('-')),
+                        scenario.title.in(language), page_name(scenario.name, language), colon(language),
+                        scenario.summary.in(language));
   }
   return text;
 }

@@ -34,7 +34,8 @@ std::string_view kind_name(Action::Kind kind) {
 }
 
 std::string title_of(const Action& action) {
-  return fmt::format("{} {}: {}", kind_name(action.kind), action.place, action.text);
+  return fmt::format("{} {}: {}", kind_name(action.kind), action.place,
+                     with_manner(action.text, action.manner, Language::en));
 }
 
 std::string sentence(const Finding& finding, Language language) {
@@ -42,6 +43,39 @@ std::string sentence(const Finding& finding, Language language) {
   return fmt::format(fmt::runtime(zh ? "{}：应为 {}，实为 {}" : "{}: expected {}, observed {}"),
                      name_of(finding.aspect).in(language), finding.expected.in(language),
                      finding.observed.in(language));
+}
+
+// ---- in which way a request is made
+
+Texts source_words(const Request& request) {
+  if (!request.source) {
+    return {fmt::format("from port {}", request.source_port), fmt::format("源端口 {}", request.source_port)};
+  }
+  const std::string end =
+      request.source_port == 0 ? request.source->str() : SocketAddress{*request.source, request.source_port}.str();
+  return {"from " + end, "源地址 " + end};
+}
+
+Texts flag_words(std::uint8_t flags) {
+  if (flags == 0) return {"one packet without flags", "单个不带标志位的数据包"};
+  const std::string names = tcp_flags_text(flags);
+  return {fmt::format("one packet with {}", names), fmt::format("单个带 {} 的数据包", names)};
+}
+
+std::vector<Texts> manners_of(const Request& request) {
+  std::vector<Texts> words;
+  if (request.timestamp) words.push_back({"a timestamp request", "时间戳请求"});
+  if (request.tcp_flags) words.push_back(flag_words(*request.tcp_flags));
+  if (request.source || request.source_port != 0) words.push_back(source_words(request));
+  if (request.uid) words.push_back({fmt::format("as user {}", *request.uid), fmt::format("用户 {}", *request.uid)});
+  if (request.mark != 0)
+    words.push_back({fmt::format("with mark {}", request.mark), fmt::format("标记 {}", request.mark)});
+  if (!request.payload.empty()) {
+    const std::string payload = printable(request.payload);
+    words.push_back({fmt::format("saying '{}'", payload), fmt::format("内容“{}”", payload)});
+  }
+  if (request.hold) words.push_back({"kept open", "保持连接"});
+  return words;
 }
 
 // ---- JSON
@@ -93,6 +127,7 @@ Json action_json(const Action& action) {
   return {{"kind", kind_name(action.kind)},
           {"place", action.place},
           {"text", text_json(action.text)},
+          {"manner", action.manner.empty() ? Json() : texts_json(action.manner)},
           {"ok", action.ok()},
           {"line", action.line},
           {"findings", findings},
@@ -161,7 +196,8 @@ std::vector<std::string> failures_of(const Report& report, const Scenario& scena
   each_action(report, [&](const Action& action) {
     for (const auto& finding : action.findings) {
       if (finding.ok) continue;
-      failures.push_back(fmt::format("{}:{}: {} → {}: {}", scenario.file, finding.line, action.place, action.text,
+      failures.push_back(fmt::format("{}:{}: {} → {}{}{}", scenario.file, finding.line, action.place,
+                                     with_manner(action.text, action.manner, language), colon(language),
                                      sentence(finding, language)));
     }
   });
@@ -206,6 +242,21 @@ std::string describe(const Request& request) {
   std::string text = fmt::format("{}/{}", request.target(), to_string(request.protocol));
   if (request.repeat > 1) text += fmt::format(" ×{}", request.repeat);
   return text;
+}
+
+Texts manner_of(const Request& request) {
+  std::vector<std::string> english;
+  std::vector<std::string> chinese;
+  for (auto& words : manners_of(request)) {
+    english.push_back(std::move(words.en));
+    chinese.push_back(std::move(words.zh));
+  }
+  return {join(english, ", "), join(chinese, "，")};
+}
+
+std::string with_manner(const std::string& text, const Texts& manner, Language language) {
+  if (manner.empty()) return text;
+  return text + (language == Language::zh ? "，" : ", ") + manner.in(language);
 }
 
 Texts name_of(Aspect aspect) {

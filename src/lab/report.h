@@ -33,6 +33,7 @@ struct Action {
   std::string err;
   std::optional<Journey> journey;
   int line = 0;
+  Texts manner{};  // of a request that is not the usual one: "from port 5500, kept open"
 
   bool ok() const { return all_ok(findings); }
 };
@@ -64,6 +65,12 @@ std::string junit_of_error(const Scenario& scenario, const std::string& sentence
 
 // "192.168.57.3:1234/tcp".
 std::string describe(const Request& request);
+// In which way it is asked, where that is not left to the runner: "from port 5500, with mark 2"; empty otherwise.
+Texts manner_of(const Request& request);
+// "192.168.57.3:1234/tcp, from port 5500".
+std::string with_manner(const std::string& text, const Texts& manner, Language language);
+// What stands between a name and what is said of it.
+inline const char* colon(Language language) { return language == Language::zh ? "：" : ": "; }
 // What an aspect is called in a sentence.
 Texts name_of(Aspect aspect);
 

@@ -106,12 +106,11 @@ TEST_F(ScenarioWords, KeepLeavesTheLabUp) {
 
 // The shell waits until nobody holds the other end of its pipe.
 TEST_F(ScenarioWords, AKeptLabKeepsNothingOfItsStartersOutput) {
-  const auto path =
-      program_.write("kept.yaml",
-                     "title: {en: T, zh: T}\nsummary: {en: S, zh: S}\ntopology: {nodes: {a: {}}}\n"
-                     "services: {a: [80]}\nsteps:\n"
-                     "  - want: {en: W, zh: W}\n    serve: [{at: a, listen: [81]}]\n"
-                     "    expect: [{from: a, to: \"127.0.0.1:80\", outcome: reached}]\n");
+  const auto path = program_.write("kept.yaml",
+                                   "title: {en: T, zh: T}\nsummary: {en: S, zh: S}\ntopology: {nodes: {a: {}}}\n"
+                                   "services: {a: [80]}\nsteps:\n"
+                                   "  - want: {en: W, zh: W}\n    serve: [{at: a, listen: [81]}]\n"
+                                   "    expect: [{from: a, to: \"127.0.0.1:80\", outcome: reached}]\n");
   const auto finished = sh("timeout 60 sh -c 'minibridge scenario run " + path + " --keep 2>&1 | tail -n 1'");
   EXPECT_EQ(finished.status, 0);
   EXPECT_THAT(finished.out, HasSubstr("the lab 'kept' stays up"));

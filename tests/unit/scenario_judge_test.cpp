@@ -107,6 +107,17 @@ TEST(ScenarioJudge, PacketsMustHavePassedOrMustNot) {
   EXPECT_FALSE(holds(request));
 }
 
+TEST(ScenarioJudge, WhatRightlyIsNotThereIsSaidToBeAbsent) {
+  auto request = request_for({Outcome::reached});
+  request.wire = {{{}, kWorkstation, Direction::in, pattern("192.168.57.3:1234"), {}, true}};
+  request.conntrack = {{{}, "vm", {pattern("*:80"), {}}, {}, true}};
+  const auto findings = judge(request, redirected());
+  const auto wire =
+      std::find_if(findings.begin(), findings.end(), [](const auto& f) { return f.aspect == Aspect::wire; });
+  EXPECT_EQ(wire->observed.en, "no packet workstation/eth1 in  192.168.57.3:1234 > *");
+  EXPECT_EQ(findings.back().observed.en, "no entry vm: *:80 > *, * > *");
+}
+
 TEST(ScenarioJudge, FlagsOfTheWireAreCompared) {
   auto request = request_for({Outcome::reached});
   request.wire = {{{}, kWorkstation, Direction::in, {}, {}, false, std::uint8_t{0x12}}};

@@ -94,17 +94,86 @@ TEST(ScenarioLesson, SaysSuccessAndFailureInWordsInBothLanguages) {
   const Lesson chinese(Language::zh, {}, 100);
   const auto good = report(true).steps[0].actions[1];
   const auto bad = report(false).steps[0].actions[1];
-  EXPECT_THAT(english.action_done(good), HasSubstr("ok  workstation → 192.168.57.3:80/tcp: dropped"));
-  EXPECT_THAT(english.action_done(bad), HasSubstr("NOT OK  outcome: expected dropped"));
-  EXPECT_THAT(chinese.action_done(good), HasSubstr("符合  workstation"));
-  EXPECT_THAT(chinese.action_done(bad), HasSubstr("不符"));
+  EXPECT_THAT(english.action_done(scenario(), good), HasSubstr("ok  workstation → 192.168.57.3:80/tcp: dropped"));
+  EXPECT_THAT(english.action_done(scenario(), bad), HasSubstr("NOT OK  outcome: expected dropped"));
+  EXPECT_THAT(chinese.action_done(scenario(), good), HasSubstr("符合  workstation"));
+  EXPECT_THAT(chinese.action_done(scenario(), bad), HasSubstr("不符"));
   EXPECT_THAT(english.closing(report(false)), HasSubstr("1 of 3 checks do not hold"));
   EXPECT_THAT(chinese.closing(report(true)), HasSubstr("3 项检查全部符合"));
 }
 
+TEST(ScenarioLesson, AFailureIsToldWithItsPlaceInTheFile) {
+  const auto bad = report(false).steps[0].actions[1];
+  EXPECT_THAT(Lesson(Language::en, {}, 100).action_done(scenario(), bad),
+              HasSubstr("      NOT OK  outcome: expected dropped\n          observed reached\n"
+                        "          scenarios/07-example.yaml:12\n"));
+}
+
+TEST(ScenarioLesson, ASingleCheckIsNotCalledAll) {
+  auto one = report(true);
+  one.steps[0].actions.pop_back();
+  EXPECT_THAT(Lesson(Language::en, {}, 100).closing(one), HasSubstr("the only check holds"));
+  one.steps[0].actions[0].findings[0].ok = false;
+  EXPECT_THAT(Lesson(Language::en, {}, 100).closing(one), HasSubstr("the only check does not hold"));
+}
+
+Request odd_request() {
+  Request request;
+  request.from = {"workstation", {}};
+  request.to = IpAddress::parse("192.168.57.3");
+  request.to_port = 80;
+  request.outcome = {Outcome::dropped};
+  request.source_port = 5500;
+  request.uid = 1000;
+  request.mark = 2;
+  request.payload = "hi";
+  request.hold = true;
+  return request;
+}
+
+TEST(ScenarioReport, TheMannerOfARequestIsSaidInBothLanguages) {
+  EXPECT_EQ(manner_of(odd_request()).en, "from port 5500, as user 1000, with mark 2, saying 'hi', kept open");
+  EXPECT_EQ(manner_of(odd_request()).zh, "源端口 5500，用户 1000，标记 2，内容“hi”，保持连接");
+  EXPECT_TRUE(manner_of(Request{}).empty());
+  Request other;
+  other.source = IpAddress::parse("192.168.57.10");
+  other.tcp_flags = 0x29;
+  EXPECT_EQ(manner_of(other).en, "one packet with fin psh urg, from 192.168.57.10");
+  other.source_port = 7;
+  other.tcp_flags = 0;
+  EXPECT_EQ(manner_of(other).en, "one packet without flags, from 192.168.57.10:7");
+  Request ping;
+  ping.timestamp = true;
+  EXPECT_EQ(manner_of(ping).zh, "时间戳请求");
+}
+
+TEST(ScenarioReport, TheMannerStandsInEveryForm) {
+  auto all = report(false);
+  all.steps[0].actions[1].manner = {"from port 5500", "源端口 5500"};
+  const std::string asked = "192.168.57.3:80/tcp, from port 5500: ";
+  EXPECT_THAT(failures_of(all, scenario(), Language::en)[0], HasSubstr(asked));
+  EXPECT_THAT(Lesson(Language::en, {}, 100).action_done(scenario(), all.steps[0].actions[1]), HasSubstr(asked));
+  EXPECT_THAT(page_of(scenario(), all, Language::en), HasSubstr("`192.168.57.3:80/tcp`, from port 5500: **"));
+  EXPECT_THAT(page_of(scenario(), all, Language::zh), HasSubstr("`192.168.57.3:80/tcp`，源端口 5500：**"));
+  EXPECT_THAT(junit_of(all, scenario()), HasSubstr("192.168.57.3:80/tcp, from port 5500"));
+  const auto json = nlohmann::json::parse(json_of(all, scenario()));
+  EXPECT_EQ(json.at("steps").at(0).at("actions").at(1).at("manner").at("zh"), "源端口 5500");
+  EXPECT_TRUE(json.at("steps").at(0).at("actions").at(0).at("manner").is_null());
+}
+
+TEST(ScenarioLesson, TheOutlineSpeaksItsLanguage) {
+  Scenario all = scenario();
+  all.steps[0].expect.emplace_back(odd_request());
+  EXPECT_THAT(
+      Lesson(Language::zh, {}, 100).outline(all),
+      HasSubstr("workstation → 192.168.57.3:80/tcp，源端口 5500，用户 1000，标记 2，内容“hi”，保持连接：被丢弃"));
+  EXPECT_THAT(Lesson(Language::en, {}, 100).outline(all), HasSubstr("kept open: dropped"));
+}
+
 TEST(ScenarioLesson, ShowsTheCommandTheClaimAndTheWhy) {
   const Lesson lesson(Language::en, {}, 100);
-  EXPECT_THAT(lesson.action_done(report(true).steps[0].actions[0]), HasSubstr("vm $ iptables -A INPUT -j DROP"));
+  EXPECT_THAT(lesson.action_done(scenario(), report(true).steps[0].actions[0]),
+              HasSubstr("vm $ iptables -A INPUT -j DROP"));
   const auto end = lesson.step_ends(scenario().steps[0], report(true).steps[0]);
   EXPECT_THAT(end, HasSubstr("It is said: It cannot be"));
   EXPECT_THAT(end, HasSubstr("In truth: It can"));
