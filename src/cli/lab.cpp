@@ -115,6 +115,13 @@ void exec(Context& context, LabWords words) {
 
 void shell(Context& context, const LabWords& words) { run_in_node(context, words, lab::shell_command()); }
 
+// What a drawing has no room for: the networks and containers inside of a node, say.
+void describe_nodes(const lab::Topology& topology) {
+  for (const auto& node : topology.nodes) {
+    if (!node.about.empty()) print_line(fmt::format("{}: {}", node.name.str(), node.about));
+  }
+}
+
 void graph(const LabWords& words) {
   const auto topology =
       words.topology.empty() ? lab::Registry::open().find(words.lab).topology : lab::load_topology(words.topology);
@@ -128,6 +135,7 @@ void graph(const LabWords& words) {
   }
   drawing.pop_back();  // print_line ends the last line
   print_line(drawing);
+  if (words.format == "text") describe_nodes(topology);
 }
 
 void plan_down(const Context& context, const std::vector<lab::Lab>& labs) {
@@ -205,6 +213,7 @@ void add_down(CLI::App& family, Context& context) {
 void add_lab_verbs(CLI::App& app, Context& context) {
   auto* family = app.add_subcommand("lab", "a simulated internet in namespaces, no root needed");
   family->set_help_flag("-h,--help", "show this help");
+  family->footer("Example: minibridge lab up");
   family->require_subcommand(1);
   family->fallthrough();
   add_up(*family, context);

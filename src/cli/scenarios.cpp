@@ -260,9 +260,16 @@ std::string noticed(const Digest& digest) {
   return digest.ok ? red("NOT NOTICED") : green("noticed");
 }
 
+// A row of a table is one line.
+std::string first_line(const std::string& command) {
+  const auto end = command.find('\n');
+  const bool is_all = end == std::string::npos || command.find_first_not_of('\n', end) == std::string::npos;
+  return command.substr(0, end) + (is_all ? "" : " …");
+}
+
 std::string change_text(const lab::Mutation& mutation) {
-  const std::string was = fmt::format("{}$ {}", mutation.node, mutation.was);
-  return mutation.becomes ? fmt::format("{} => {}", was, *mutation.becomes) : was;
+  const std::string was = fmt::format("{}$ {}", mutation.node, first_line(mutation.was));
+  return mutation.becomes ? fmt::format("{} => {}", was, first_line(*mutation.becomes)) : was;
 }
 
 void print_mutants(const std::vector<Scenario>& scenarios, const std::vector<Mutant>& mutants,

@@ -158,10 +158,19 @@ class Builder {
         write_own_sysctl("net.ipv4.ip_forward", "1");
         write_own_sysctl("net.ipv6.conf.all.forwarding", "1");
       }
-      for (const Sysctl& sysctl : node.sysctls) write_own_sysctl(sysctl.name, sysctl.value);
+      for (const Sysctl& sysctl : node.sysctls) set_sysctl_of(node, sysctl);
       translate(node);
     });
     open_doors(node.name.str(), rooms);
+  }
+
+  static void set_sysctl_of(const Node& node, const Sysctl& sysctl) {
+    try {
+      write_own_sysctl(sysctl.name, sysctl.value);
+    } catch (const Error& error) {
+      throw Error(error.kind(), fmt::format("{}: node '{}': {}", sysctl.where, node.name.str(), error.message()),
+                  error.hint(), error.error_number());
+    }
   }
 
   // One rule for each translation, in one commit for each family.

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
@@ -375,12 +377,21 @@ Value parse_document(std::string_view text, const std::string& name) {
   }
 }
 
-Value read_document(const std::string& path, const std::string& name) {
+std::string read_text_file(const std::string& path) {
+  std::error_code failed;
+  // A stream opens it and throws when it reads.
+  if (std::filesystem::is_directory(path, failed)) {
+    throw Error(ErrorKind::usage, fmt::format("'{}' is a directory", path));
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) throw system_failure(fmt::format("cannot open '{}'", path), errno);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::string text{std::istreambuf_iterator<char>(file), {}};
   if (file.bad()) throw system_failure(fmt::format("cannot read '{}'", path), EIO);
-  return parse_document(text, name.empty() ? path : name);
+  return text;
+}
+
+Value read_document(const std::string& path, const std::string& name) {
+  return parse_document(read_text_file(path), name.empty() ? path : name);
 }
 
 }  // namespace mb::lab

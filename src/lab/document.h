@@ -94,8 +94,20 @@ class Mapping {
   std::string what_;
 };
 
+// The text of a file. Throws Error; a directory is one of usage.
+std::string read_text_file(const std::string& path);
 // Reads a file; `name`, if given, stands for it in sentences.
 Value read_document(const std::string& path, const std::string& name = {});
+// What `read` returns. An error in a file that has no hint says where the words of such files are described.
+template <class Read>
+auto with_page(const std::string& page, Read read) -> decltype(read()) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (!error.hint().empty()) throw;
+    throw Error(error.kind(), error.message(), page, error.error_number());
+  }
+}
 // A text from which the same value is read, wherever it came from.
 std::string to_document(const Value& value);
 Value parse_document(std::string_view text, const std::string& name);

@@ -128,6 +128,7 @@ std::string Lesson::step_ends(const Step& step, const StepReport& report) const 
 }
 
 std::string Lesson::closing(const Report& report) const {
+  if (report.checks() == 0) return "\n" + say("nothing was checked", "没有作任何检查") + "\n";
   const bool one = report.checks() == 1;
   const std::string hold =
       one ? say("the only check holds", "唯一的一项检查符合") : say("all {} checks hold", "{} 项检查全部符合");

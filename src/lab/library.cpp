@@ -5,13 +5,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include <fmt/format.h>
 
 #include "src/base/error.h"
 #include "src/base/text.h"
+#include "src/lab/document.h"
 #include "src/lab/embedded.h"
 #include "src/lab/topology.h"
 
@@ -23,18 +22,10 @@ namespace fs = std::filesystem;
 constexpr std::string_view kFolder = "topologies/";
 constexpr std::string_view kTopologyEnding = ".yaml";
 
-bool is_path(std::string_view text) {
-  return text.find('/') != std::string_view::npos || text.ends_with(kTopologyEnding) || text.ends_with(".yml");
-}
+constexpr const char* kPage = "docs/lab.md describes topology files";
 
 Topology read_file(const std::string& path, const std::string& name) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw system_failure(fmt::format("cannot open '{}'", path), errno);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad() || (text.empty() && fs::is_directory(path))) {
-    throw Error(ErrorKind::usage, fmt::format("'{}' is no file that can be read", path));
-  }
-  return read_topology(text, path, name);
+  return with_page(kPage, [&] { return read_topology(read_text_file(path), path, name); });
 }
 
 // PREFIX/share/minibridge/scenarios beside PREFIX/bin; what is there may have been changed on purpose.
@@ -47,6 +38,10 @@ std::string installed_file(const std::string& name) {
 }
 
 }  // namespace
+
+bool is_path(std::string_view text) {
+  return text.find('/') != std::string_view::npos || text.ends_with(kTopologyEnding) || text.ends_with(".yml");
+}
 
 std::vector<std::string> topology_names() {
   std::vector<std::string> names;

@@ -17,10 +17,7 @@ namespace mb::lab {
 namespace {
 
 constexpr std::string_view kScenarioEnding = ".yaml";
-
-bool is_path(std::string_view text) {
-  return text.find('/') != std::string_view::npos || text.ends_with(kScenarioEnding) || text.ends_with(".yml");
-}
+constexpr const char* kPage = "docs/scenario-format.md describes scenario files";
 
 // The number and what follows it: "05", "redirect".
 std::pair<std::string_view, std::string_view> halves(std::string_view name) {
@@ -51,6 +48,13 @@ std::string full_name(const std::string& wanted) {
                            : fmt::format("did you mean '{}'?", near));
 }
 
+// A path to a topology is meant from where the scenario's file is, so that both can be moved together.
+TopologyLoader loader_beside(const std::filesystem::path& scenario) {
+  return [folder = scenario.parent_path()](const std::string& name) {
+    return load_topology(is_path(name) ? (folder / name).string() : name);
+  };
+}
+
 }  // namespace
 
 std::vector<std::string> scenario_names() {
@@ -65,8 +69,10 @@ std::vector<std::string> scenario_names() {
 
 Scenario load_scenario(const std::string& name_or_path) {
   if (is_path(name_or_path)) {
-    return parse_scenario(read_document(name_or_path), std::filesystem::path(name_or_path).stem().string(),
-                          load_topology);
+    const std::filesystem::path path(name_or_path);
+    return with_page(kPage, [&] {
+      return parse_scenario(read_document(name_or_path), path.stem().string(), loader_beside(path));
+    });
   }
   const std::string name = full_name(name_or_path);
   const std::string path = name + std::string(kScenarioEnding);

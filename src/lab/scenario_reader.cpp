@@ -156,7 +156,7 @@ class Reader {
       const std::string name = read_node(entry.key);
       const auto node = std::find_if(scenario_.topology.nodes.begin(), scenario_.topology.nodes.end(),
                                      [&](const Node& each) { return each.name.str() == name; });
-      node->services.push_back({"scenario", read_listen(entry.value), {}});
+      node->services.push_back({"scenario", read_listen(entry.value), {}, entry.key.where()});
     }
   }
 

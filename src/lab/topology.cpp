@@ -100,7 +100,7 @@ std::vector<Sysctl> read_sysctls(const Value& value) {
     if (!name.starts_with("net.") || name.find("..") != std::string::npos || name.find('/') != std::string::npos) {
       entry.key.fail(fmt::format("'{}' is not a network sysctl", printable(name)), "for example net.ipv4.ip_forward");
     }
-    all.push_back({name, entry.value.text()});
+    all.push_back({name, entry.value.text(), entry.key.where()});
   }
   return all;
 }
@@ -113,6 +113,7 @@ Service read_service(const Value& value) {
   const Mapping map(value, "a service", {"name", "echo", "command"});
   if (map.has("echo") == map.has("command")) value.fail("a service needs either 'echo' or 'command'");
   Service service;
+  service.where = value.where();
   service.echo = read_all(map, "echo", [](const Value& each) { return each.as(parse_listen); });
   service.command = read_all(map, "command", [](const Value& each) { return each.text(); });
   if (service.echo.empty() && service.command.empty()) value.fail("this service does nothing");
@@ -162,7 +163,7 @@ Node read_node(const Entry& entry) {
     map.required("nat").fail("only a node of kind 'router' translates addresses",
                              "in a host the tables are left to whoever works there");
   }
-  node.setup = read_all(map, "setup", [](const Value& each) { return each.text(); });
+  node.setup = read_all(map, "setup", [](const Value& each) { return SetupCommand{each.text(), each.where()}; });
   node.aliases = read_all(map, "aliases", [](const Value& each) { return each.as(parse_host_name); });
   return node;
 }

@@ -33,9 +33,11 @@ struct Route {
   std::optional<IpAddress> source;
 };
 
+// The places ("FILE:LINE") are for what goes wrong only when a lab is built.
 struct Sysctl {
   std::string name;
   std::string value;
+  std::string where;
 };
 
 // An address, port and protocol on which the test server listens. `address` any: on all of the node's.
@@ -51,6 +53,12 @@ struct Service {
   std::string name;
   std::vector<Listen> echo;
   std::vector<std::string> command;
+  std::string where;
+};
+
+struct SetupCommand {
+  std::string line;
+  std::string where;
 };
 
 // What comes from `source` and leaves through `out` gets that interface's address.
@@ -68,7 +76,7 @@ struct Node {
   std::vector<Service> services;
   std::vector<Nat> nat;
   std::vector<std::string> aliases;  // further names in everybody's /etc/hosts
-  std::vector<std::string> setup;    // shell commands that run once, when everything else stands
+  std::vector<SetupCommand> setup;   // shell commands that run once, when everything else stands
 };
 
 struct End {
@@ -115,6 +123,8 @@ Listen parse_listen(std::string_view text);
 // A name ("article") is looked for among the topologies of this program, anything with a '/' or ".yaml" is a path. Throws
 // Error(not_found) with the names there are.
 Topology load_topology(const std::string& name_or_path);
+// Whether it is taken for a path.
+bool is_path(std::string_view name_or_path);
 inline constexpr std::string_view kDefaultTopology = "article";
 std::vector<std::string> topology_names();
 

@@ -41,6 +41,10 @@ std::string log_path(std::string_view node, const std::string& service) {
   return fmt::format("{}/log/{}-{}", kLabDir, node, name);
 }
 
+std::string cannot_start(std::string_view node, const Service& service, std::string_view why) {
+  return fmt::format("{}: node '{}': cannot start service '{}': {}", service.where, node, service.name, why);
+}
+
 }  // namespace
 
 World::World(Topology topology) : topology_(std::move(topology)), rooms_(build_network(topology_)) {
@@ -79,16 +83,6 @@ netns::Child World::start(std::string_view node, netns::Command command, netns::
   return {inside(node, std::move(command)), network(node), streams};
 }
 
-container::Prepared World::serve_echo(std::string_view node, const Service& service) const {
-  try {
-    return lab::serve_echo(network(node), service.echo);
-  } catch (const Error& error) {
-    throw Error(error.kind(),
-                fmt::format("cannot start service '{}' of node '{}': {}", service.name, node, error.message()),
-                error.hint(), error.error_number());
-  }
-}
-
 netns::Child World::run_in_background(std::string_view node, const Service& service) const {
   const std::string path = log_path(node, service.name);
   const netns::UniqueFd log(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
@@ -102,10 +96,16 @@ void World::start_service(std::string_view node, const Service& service) {
     throw Error(ErrorKind::conflict, fmt::format("service '{}' of node '{}' is running already", service.name, node));
   }
   services_.erase(key);
-  if (service.command.empty()) {
-    services_.emplace(key, serve_echo(node, service));
-  } else {
-    services_.emplace(key, run_in_background(node, service));
+  try {
+    if (service.command.empty()) {
+      services_.emplace(key, serve_echo(network(node), service.echo));
+    } else {
+      services_.emplace(key, run_in_background(node, service));
+    }
+  } catch (const Error& error) {
+    throw Error(error.kind(), cannot_start(node, service, error.message()), error.hint(), error.error_number());
+  } catch (const std::system_error& error) {
+    throw Error(ErrorKind::failed, cannot_start(node, service, error.what()), {}, error.code().value());
   }
 }
 
@@ -125,14 +125,15 @@ bool World::is_running(std::string_view node, std::string_view name) const {
 }
 
 void World::run_setup(const Node& node) const {
-  for (const std::string& line : node.setup) {
+  for (const auto& [line, where] : node.setup) {
     const Result result = run(node.name.str(), {"/bin/sh", "-c", line}, kSetupPatience);
     if (result.status == 0) continue;
     std::string said = result.err.empty() ? result.out : result.err;
     while (!said.empty() && said.back() == '\n') said.pop_back();
-    throw Error(ErrorKind::failed,
-                fmt::format("the setup of node '{}' failed with status {}: {}", node.name.str(), result.status, line),
-                said);
+    throw Error(
+        ErrorKind::failed,
+        fmt::format("{}: node '{}': its setup failed with status {}: {}", where, node.name.str(), result.status, line),
+        said);
   }
 }
 

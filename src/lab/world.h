@@ -78,7 +78,6 @@ class World {
   using Running = std::variant<container::Prepared, netns::Child>;
 
   netns::Command inside(std::string_view node, netns::Command command) const;
-  container::Prepared serve_echo(std::string_view node, const Service& service) const;
   netns::Child run_in_background(std::string_view node, const Service& service) const;
   void run_setup(const Node& node) const;
 

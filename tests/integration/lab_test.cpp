@@ -169,7 +169,7 @@ TEST(Lab, AFailingSetupIsReportedAndNothingStarts) {
     in_lab(topology, [](lab::World&) { return std::string(); });
     FAIL() << "no complaint";
   } catch (const Error& error) {
-    EXPECT_EQ(error.message(), "the setup of node 'a' failed with status 3: echo no good >&2; exit 3");
+    EXPECT_EQ(error.message(), "t:1: node 'a': its setup failed with status 3: echo no good >&2; exit 3");
     EXPECT_EQ(error.hint(), "no good");
   }
 }

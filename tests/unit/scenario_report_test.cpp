@@ -109,7 +109,8 @@ TEST(ScenarioLesson, AFailureIsToldWithItsPlaceInTheFile) {
                         "          scenarios/07-example.yaml:12\n"));
 }
 
-TEST(ScenarioLesson, ASingleCheckIsNotCalledAll) {
+TEST(ScenarioLesson, NoneAndASingleCheckAreNotCalledAll) {
+  EXPECT_THAT(Lesson(Language::en, {}, 100).closing({}), HasSubstr("nothing was checked"));
   auto one = report(true);
   one.steps[0].actions.pop_back();
   EXPECT_THAT(Lesson(Language::en, {}, 100).closing(one), HasSubstr("the only check holds"));
