@@ -266,6 +266,7 @@ class TextJudge {
     }
     for (const auto& part : pattern.lacks) {
       add(text_.find(part) == std::string::npos, {"does not contain: " + part, "不包含：" + part});
+      findings_.back().absence = true;
     }
     for (const auto& expression : pattern.matches) {
       add(found_somewhere(expression, text_), {"matches: " + expression, "匹配：" + expression});

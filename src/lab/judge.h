@@ -36,7 +36,8 @@ struct Finding {
   Aspect aspect = Aspect::outcome;
   Texts expected;
   Texts observed;
-  int line = 0;  // in the scenario's file
+  int line = 0;          // in the scenario's file
+  bool absence = false;  // that something was not printed: the output cannot show it
 };
 
 std::vector<Finding> judge(const Request& request, const Observation& observation);

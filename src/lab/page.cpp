@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
-#include <regex>
 #include <set>
 
 #include <fmt/format.h>
 
 #include "src/base/text.h"
 #include "src/lab/journey_draw.h"
+#include "src/lab/stable_text.h"
 
 namespace mb::lab {
 namespace {
@@ -68,34 +67,6 @@ class Ports {
 
  private:
   std::set<std::uint16_t> ports_;
-};
-
-// The same replacement as with_stable_ports, in sentences.
-class StableText {
- public:
-  explicit StableText(const std::vector<std::uint16_t>& keep) : keep_(keep.begin(), keep.end()) {}
-
-  std::string of(const std::string& text) {
-    static const std::regex kPort("([0-9.]{7,}|\\]):([0-9]{4,5})\\b");
-    std::string result;
-    auto rest = text.cbegin();
-    for (std::smatch match; std::regex_search(rest, text.cend(), match, kPort); rest = match[0].second) {
-      result.append(rest, match[2].first);
-      result += settled(match[2].str());
-    }
-    return result.append(rest, text.cend());
-  }
-
- private:
-  std::string settled(const std::string& digits) {
-    const unsigned long port = std::stoul(digits);
-    if (port > 65535 || keep_.contains(static_cast<std::uint16_t>(port))) return digits;
-    constexpr std::size_t kFirst = 50001;
-    return std::to_string(names_.try_emplace(port, kFirst + names_.size()).first->second);
-  }
-
-  std::set<std::uint16_t> keep_;
-  std::map<unsigned long, std::size_t> names_;
 };
 
 // ---- the page
@@ -184,15 +155,18 @@ class Page {
     if (!lines.empty()) text_ += fmt::format("\n```console\n{}```\n", lines);
   }
 
-  // The command, and what it printed where the scenario says all of it.
-  static std::string console(const Action& action) {
+  // The command, and what it printed where a check is about that.
+  std::string console(const Action& action) const {
     std::string lines = action.place + "$ ";
     for (const auto line : split(action.text, '\n')) {
       if (!line.empty()) lines += std::string(line) + "\n";
     }
-    for (const auto& finding : action.findings) {
-      const bool whole = finding.aspect == Aspect::standard_output && finding.expected.en == finding.observed.en;
-      if (whole) lines += finding.observed.en + "\n";
+    StableText stable(ports_);
+    for (const Aspect aspect : {Aspect::standard_output, Aspect::standard_error}) {
+      const auto about = [aspect](const Finding& finding) { return finding.aspect == aspect; };
+      const auto finding = std::find_if(action.findings.begin(), action.findings.end(), about);
+      const bool printed = !(aspect == Aspect::standard_output ? action.out : action.err).empty();
+      if (printed && finding != action.findings.end()) lines += stable.of(finding->observed.en) + "\n";
     }
     return lines;
   }
@@ -206,15 +180,18 @@ class Page {
 
   void add_look(const Action& action) {
     text_ += fmt::format("\n```console\n{}```\n", console(action));
+    std::string list;
     for (const auto& finding : action.findings) {
-      const bool in_console = finding.aspect == Aspect::status || finding.expected.en == finding.observed.en;
-      if (!in_console)
-        text_ += fmt::format("\n- {}: {}\n", name_of(finding.aspect).in(language_), finding.expected.in(language_));
+      if (!finding.absence) continue;
+      list += fmt::format("- {}{}{}\n", name_of(finding.aspect).in(language_), colon(language_),
+                          finding.expected.in(language_));
     }
+    if (!list.empty()) text_ += "\n" + list;
   }
 
   void add_request(const Action& action) {
     StableText stable(ports_);
+    if (action.journey) stable.follow(*action.journey);
     const std::string outcome = action.findings.empty() ? "" : action.findings.front().observed.in(language_);
     text_ += fmt::format("\n**{}** → {}{}**{}**\n", action.place,
                          with_manner(code(action.text), action.manner, language_), colon(language_), outcome);
@@ -228,11 +205,10 @@ class Page {
     if (action.journey) add_journey(*action.journey);
   }
 
-  // Where something must be absent, or only counted, what else was there is a matter of chance.
+  // What is only counted differs from run to run, where TCP takes part.
   std::string fact(const Finding& finding, StableText& stable) const {
-    const bool exact = finding.aspect == Aspect::seen_source || finding.aspect == Aspect::seen_dest ||
-                       finding.aspect == Aspect::seen_original;
-    return code(exact ? stable.of(finding.observed.in(language_)) : finding.expected.in(language_));
+    const bool counted = finding.aspect == Aspect::counter || finding.aspect == Aspect::log;
+    return code(counted ? finding.expected.in(language_) : stable.of(finding.observed.in(language_)));
   }
 
   void add_journey(const Journey& journey) {

@@ -70,9 +70,8 @@ std::vector<std::string> scenario_names() {
 Scenario load_scenario(const std::string& name_or_path) {
   if (is_path(name_or_path)) {
     const std::filesystem::path path(name_or_path);
-    return with_page(kPage, [&] {
-      return parse_scenario(read_document(name_or_path), path.stem().string(), loader_beside(path));
-    });
+    return with_page(
+        kPage, [&] { return parse_scenario(read_document(name_or_path), path.stem().string(), loader_beside(path)); });
   }
   const std::string name = full_name(name_or_path);
   const std::string path = name + std::string(kScenarioEnding);

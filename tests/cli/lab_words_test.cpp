@@ -50,10 +50,10 @@ TEST_F(LabWords, WhatIsNoFileIsRefusedWithAHint) {
 TEST_F(LabWords, AWrongFileNamesThePageThatDescribesIt) {
   expect_error("lab up " + program_.write("w.yaml", "nodes: {a: {kind: 3, kind: 4}}\n"), 2,
                program_.directory() + "/w.yaml:1: 'kind' is given twice", "docs/lab.md describes topology files");
-  expect_error("lab up " + program_.write("w.yaml", "nods: {}\n"), 2, program_.directory() + "/w.yaml:1: ",
-               "did you mean 'nodes'?");
-  expect_error("scenario run " + program_.write("w.yaml", "title: 3\ntitle: 4\n"), 2, program_.directory() + "/w.yaml:2: ",
-               "docs/scenario-format.md describes scenario files");
+  expect_error("lab up " + program_.write("w.yaml", "nods: {}\n"), 2,
+               program_.directory() + "/w.yaml:1: ", "did you mean 'nodes'?");
+  expect_error("scenario run " + program_.write("w.yaml", "title: 3\ntitle: 4\n"), 2,
+               program_.directory() + "/w.yaml:2: ", "docs/scenario-format.md describes scenario files");
 }
 
 // What shows only when the lab is built.
@@ -66,7 +66,8 @@ TEST_F(LabWords, WhatCannotBeBuiltIsNamedWithItsNodeAndItsLine) {
               StartsWith("error: " + file + "node 'a': cannot start service '/no/such': cannot execute '/no/such'"));
   EXPECT_THAT(said("services: [{echo: 80}, {name: b, echo: 80}]"),
               StartsWith("error: " + file + "node 'a': cannot start service 'b': "));
-  EXPECT_THAT(said("setup: ['ls /nope']"), StartsWith("error: " + file + "node 'a': its setup failed with status 2: ls"));
+  EXPECT_THAT(said("setup: ['ls /nope']"),
+              StartsWith("error: " + file + "node 'a': its setup failed with status 2: ls"));
 }
 
 TEST_F(LabWords, ATopologyOfAScenarioIsFoundBesideItsFile) {
