@@ -14,15 +14,29 @@ namespace mb::lab {
 namespace {
 
 struct DrawingWords {
-  std::string request, reply, source, dest, socket, ends, remembers, memory_reply, changes_dest, changes_source;
+  // `memory`: of a place, two ends of the request, two of the answer.
+  std::string request, reply, source, dest, socket, ends, memory, changes_dest, changes_source;
 };
 
 const DrawingWords& drawing_words_in(Language language) {
-  static const DrawingWords kEnglish{
-      "request",   "reply",           "source",      "destination", "program", "the packet ends here",
-      "remembers", "answers come as", "destination", "source"};
-  static const DrawingWords kChinese{"请求",           "应答",   "源地址",     "目的地址", "程序",
-                                     "数据包到此为止", "记住了", "应答的样子", "目的地址", "源地址"};
+  static const DrawingWords kEnglish{"request",
+                                     "reply",
+                                     "source",
+                                     "destination",
+                                     "program",
+                                     "the packet ends here",
+                                     "conntrack {} remembers {} → {}; answers come as {} → {}",
+                                     "destination",
+                                     "source"};
+  static const DrawingWords kChinese{"请求",
+                                     "应答",
+                                     "源地址",
+                                     "目的地址",
+                                     "程序",
+                                     "数据包到此为止",
+                                     "{} 的连接跟踪记录：{} → {}，应答方向 {} → {}",
+                                     "目的地址",
+                                     "源地址"};
   return language == Language::zh ? kChinese : kEnglish;
 }
 
@@ -96,10 +110,9 @@ class Table {
   void add_end() { text_ += "  " + paint_.bad("✗ " + words_.ends) + "\n"; }
 
   void add_memory(const Memory& memory) {
-    text_ += paint_.quiet(fmt::format("conntrack {} {} {} → {}; {} {} → {}", memory.place.str(), words_.remembers,
+    text_ += paint_.quiet(fmt::format(fmt::runtime(words_.memory), memory.place.str(),
                                       address_text(memory.original_source), address_text(memory.original_dest),
-                                      words_.memory_reply, address_text(memory.reply_source),
-                                      address_text(memory.reply_dest))) +
+                                      address_text(memory.reply_source), address_text(memory.reply_dest))) +
              "\n";
   }
 
