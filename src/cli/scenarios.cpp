@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -159,6 +160,14 @@ std::string verdict(const Digest& digest) {
   return digest.ok ? green("ok") : red("NOT OK");
 }
 
+// How many hold, and how long it took all together: they ran side by side.
+void print_sum(const std::vector<Digest>& digests, std::chrono::milliseconds time, Language language) {
+  const auto good = std::count_if(digests.begin(), digests.end(), [](const Digest& digest) { return digest.ok; });
+  print_line(fmt::format(
+      fmt::runtime(language == Language::zh ? "{1} 个场景中 {0} 个符合，用时 {2:.1f} 秒" : "{} of {} hold, {:.1f} s"),
+      good, digests.size(), static_cast<double>(time.count()) / 1000));
+}
+
 void print_digests(const std::vector<Scenario>& scenarios, const std::vector<Digest>& digests, Language language) {
   std::vector<std::vector<std::string>> rows;
   for (std::size_t i = 0; i < scenarios.size(); ++i) {
@@ -214,13 +223,16 @@ void run_many(Context& context, const std::vector<Scenario>& scenarios, const Sc
     if (words.format == "junit") task.render = [](const Scenario& s, const lab::Report& r) { return junit_of(r, s); };
     tasks.push_back(std::move(task));
   }
+  const auto begin = std::chrono::steady_clock::now();
   const auto digests = run_in_parallel(tasks, jobs_of(words));
+  const auto time = std::chrono::steady_clock::now() - begin;
   if (words.format == "json") {
     print_json(scenarios, digests);
   } else if (words.format == "junit") {
     print_junit(scenarios, digests);
   } else {
     print_digests(scenarios, digests, language_of(words.language));
+    print_sum(digests, std::chrono::duration_cast<std::chrono::milliseconds>(time), language_of(words.language));
   }
   const bool ok = std::all_of(digests.begin(), digests.end(), [](const Digest& digest) { return digest.ok; });
   if (!ok) context.exit_status = 1;

@@ -113,6 +113,25 @@ std::string Lesson::request_done(const std::string& file, const Action& action) 
   return text;
 }
 
+// One above the other: rules are longer than half a terminal.
+std::string Lesson::side_by_side(const std::vector<Pair>& pairs) const {
+  std::string lines;
+  const auto add = [&](const std::string& head, const std::vector<std::string>& rules) {
+    constexpr std::size_t kHead = 12;
+    std::string begin = padded(head, kHead);
+    for (const auto& rule : rules) {
+      lines += kIndent + begin + rule + "\n";
+      begin.assign(kHead, ' ');
+    }
+  };
+  for (const Pair& pair : pairs) {
+    if (&pair != &pairs.front()) lines += "\n";
+    add(say("by hand", "手工"), pair.by_hand);
+    add("minibridge", pair.minibridge);
+  }
+  return lines;
+}
+
 std::string Lesson::step_ends(const Step& step, const StepReport& report) const {
   if (report.left_out) {
     return fmt::format("{}{}{}{}\n", kIndent, say("left out here", "此处略过"), colon(language_),
@@ -123,6 +142,7 @@ std::string Lesson::step_ends(const Step& step, const StepReport& report) const 
     text += paragraph(paint_.quiet(say("It is said: ", "有一种说法：")) + step.claim->says.in(language_), kIndent);
     text += paragraph(paint_.strong(say("In truth: ", "事实是：")) + step.claim->truth.in(language_), kIndent);
   }
+  text += side_by_side(step.pairs);
   if (!step.why.empty()) text += paragraph(step.why.in(language_), kIndent);
   return text;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "src/lab/paint.h"
 #include "src/lab/report.h"
@@ -33,6 +34,7 @@ class Lesson {
   std::string mark(bool ok) const;
   std::string finding_line(const std::string& file, const Finding& finding) const;
   std::string findings_of(const std::string& file, const Action& action) const;
+  std::string side_by_side(const std::vector<Pair>& pairs) const;
   std::string request_done(const std::string& file, const Action& action) const;
   std::string outline_of(const Request& request) const;
   std::string outline_of(const Command& command) const;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <set>
 
 #include <fmt/format.h>
@@ -81,6 +82,7 @@ struct Words {
   const char* truth;
   const char* put_back;
   const char* left_out;
+  const char* by_hand;
 };
 
 const Words& words_in(Language language) {
@@ -92,7 +94,8 @@ const Words& words_in(Language language) {
                               "It is said",
                               "In truth",
                               "Put back; everything is as it was before this step:",
-                              "Left out where"};
+                              "Left out where",
+                              "by hand"};
   static const Words kChinese{"<!-- 由 `minibridge scenario doc` 生成；要修改请改场景文件，不要改本页。 -->",
                               "English",
                               "环境",
@@ -101,7 +104,8 @@ const Words& words_in(Language language) {
                               "有一种说法",
                               "事实是",
                               "恢复原状，一切回到本步骤之前：",
-                              "以下情况略过"};
+                              "以下情况略过",
+                              "手工"};
   return language == Language::zh ? kChinese : kEnglish;
 }
 
@@ -140,11 +144,23 @@ class Page {
       text_ += fmt::format("\n> **{0}**{4}{1}\n>\n> **{2}**{4}{3}\n", words_.says, step.claim->says.in(language_),
                            words_.truth, step.claim->truth.in(language_), colon(language_));
     }
+    add_pairs(step.pairs);
     if (!step.why.empty()) text_ += fmt::format("\n{}\n", step.why.in(language_));
     if (!step.undo.empty()) {
       text_ += fmt::format("\n{}\n", words_.put_back);
       add_commands(report, {Action::undo});
     }
+  }
+
+  void add_pairs(const std::vector<Pair>& pairs) {
+    if (!pairs.empty()) text_ += fmt::format("\n| {} | minibridge |\n|---|---|\n", words_.by_hand);
+    for (const Pair& pair : pairs) text_ += fmt::format("| {} | {} |\n", cell(pair.by_hand), cell(pair.minibridge));
+  }
+
+  static std::string cell(const std::vector<std::string>& lines) {
+    std::vector<std::string> codes;
+    std::transform(lines.begin(), lines.end(), std::back_inserter(codes), code);
+    return join(codes, "<br>");
   }
 
   void add_commands(const StepReport& report, const std::set<Action::Kind>& kinds) {

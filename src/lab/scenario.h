@@ -241,6 +241,12 @@ struct Claim {
   Texts truth;
 };
 
+// What was made by hand, and what minibridge makes in its place, line by line; either side may be empty.
+struct Pair {
+  std::vector<std::string> by_hand;
+  std::vector<std::string> minibridge;
+};
+
 enum class Need : std::uint8_t {
   ids,           // more than one user id
   br_netfilter,  // iptables can be shown bridged frames
@@ -259,6 +265,7 @@ struct Step {
   std::vector<Expectation> expect;
   Texts why;
   std::optional<Claim> claim;
+  std::vector<Pair> pairs;
   std::vector<Command> undo;
 };
 

@@ -504,7 +504,7 @@ class Reader {
   // ---- steps
 
   Step read_step(const Value& value) const {
-    const Mapping map(value, "a step", {"want", "needs", "run", "serve", "expect", "why", "claim", "undo"});
+    const Mapping map(value, "a step", {"want", "needs", "run", "serve", "expect", "pairs", "why", "claim", "undo"});
     Step step;
     step.position = position_of(value);
     step.want = read_texts(map.required("want"));
@@ -514,6 +514,8 @@ class Reader {
     each(map, "expect", [&](const Value& item) { step.expect.push_back(read_expectation(item)); });
     step.why = read_texts(map, "why");
     if (const Value* claim = map.optional("claim")) step.claim = read_claim(*claim);
+    each(map, "pairs", [&](const Value& item) { step.pairs.push_back(read_pair(item)); });
+    if (!step.pairs.empty()) check_pairs(map.required("pairs"), step);
     step.undo = read_commands(map.optional("undo"));
     if (step.run.empty() && step.expect.empty()) value.fail("a step needs 'run' or 'expect'");
     if (step.claim && step.expect.empty()) value.fail("a claim is refuted by expectations; this step has none");
@@ -536,6 +538,43 @@ class Reader {
   static Claim read_claim(const Value& value) {
     const Mapping map(value, "a claim", {"says", "truth"});
     return {read_texts(map.required("says")), read_texts(map.required("truth"))};
+  }
+
+  static Pair read_pair(const Value& value) {
+    const Mapping map(value, "a pair", {"by_hand", "minibridge"});
+    Pair pair{read_list(map.optional("by_hand")), read_list(map.optional("minibridge"))};
+    if (pair.by_hand.empty() && pair.minibridge.empty()) value.fail("this pair is empty");
+    return pair;
+  }
+
+  // Every line that a check of this step demands exactly.
+  static std::set<std::string> lines_demanded(const Step& step) {
+    std::set<std::string> lines;
+    for (const auto& expectation : step.expect) {
+      const auto* command = std::get_if<Command>(&expectation);
+      if (command == nullptr || !command->out.equals) continue;
+      for (const auto line : split(*command->out.equals, '\n')) {
+        if (!line.empty()) lines.emplace(line);
+      }
+    }
+    return lines;
+  }
+
+  // The table shows what was really printed, and all of it.
+  static void check_pairs(const Value& value, const Step& step) {
+    const auto demanded = lines_demanded(step);
+    auto missing = demanded;
+    for (std::size_t i = 0; i < step.pairs.size(); ++i) {
+      for (const auto* side : {&step.pairs[i].by_hand, &step.pairs[i].minibridge}) {
+        for (const auto& line : *side) {
+          if (!demanded.contains(line)) {
+            value.items()[i].fail(fmt::format("no check of this step demands the line '{}'", printable(line)));
+          }
+          missing.erase(line);
+        }
+      }
+    }
+    if (!missing.empty()) value.fail(fmt::format("the line '{}' stands in no pair", printable(*missing.begin())));
   }
 
   const Value& file_;

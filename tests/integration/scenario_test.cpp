@@ -121,11 +121,14 @@ TEST_F(ScenarioRun, WhatIsLeftOutUnnoticedFailsTheSelfTest) {
 }
 
 TEST_F(ScenarioRun, AllHold) {
-  const auto finished = Program::mb("scenario run --all");
+  const auto finished = Program::mb("scenario run --all --lang en");
   EXPECT_EQ(finished.status, 0) << finished.out << finished.err;
-  for (const auto& scenario : Program::json("scenario ls")) {
+  const auto scenarios = Program::json("scenario ls");
+  for (const auto& scenario : scenarios) {
     EXPECT_THAT(finished.out, HasSubstr(scenario.at("name").get<std::string>()));
   }
+  const auto count = std::to_string(scenarios.size());
+  EXPECT_THAT(finished.out, HasSubstr("\n" + count + " of " + count + " hold, "));
 }
 
 // Each of these says something that is not so.

@@ -204,6 +204,12 @@ INSTANTIATE_TEST_SUITE_P(
               "1, "
               "packets: 1}]}]\n",
               "s.yaml:7: tcp sends again what was dropped"},
+        Wrong{"    expect: [{node: vm, command: ls, stdout: {equals: a}}]\n    pairs: [{by_hand: b}]\n",
+              "s.yaml:8: no check of this step demands the line 'b'"},
+        Wrong{"    expect: [{node: vm, command: ls, stdout: {equals: \"a\\nb\"}}]\n    pairs: [{minibridge: b}]\n",
+              "s.yaml:8: the line 'a' stands in no pair"},
+        Wrong{"    expect: [{node: vm, command: ls, stdout: {equals: a}}]\n    pairs: [{}]\n",
+              "s.yaml:8: this pair is empty"},
         Wrong{"    needs: [luck]\n    run: [{node: vm, command: ls}]\n", "s.yaml:7: 'luck' is nothing that a step"},
         Wrong{"    run: [{node: vm, command: ls}]\n    claim: {says: {en: a, zh: b}, truth: {en: a, zh: b}}\n",
               "s.yaml:6: a claim is refuted by expectations"}));

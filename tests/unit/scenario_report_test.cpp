@@ -181,6 +181,18 @@ TEST(ScenarioLesson, ShowsTheCommandTheClaimAndTheWhy) {
   EXPECT_THAT(end, HasSubstr("Because"));
 }
 
+TEST(ScenarioPage, WhatMinibridgeMakesStandsBesideWhatWasMadeByHand) {
+  Scenario all = scenario();
+  all.steps[0].pairs = {{{"-A one"}, {"-A two", "-A three"}}, {{}, {"-A four"}}};
+  EXPECT_THAT(
+      page_of(all, report(true), Language::en),
+      HasSubstr("\n| by hand | minibridge |\n|---|---|\n| `-A one` | `-A two`<br>`-A three` |\n|  | `-A four` |\n"));
+  EXPECT_THAT(page_of(all, report(true), Language::zh), HasSubstr("| 手工 | minibridge |"));
+  EXPECT_THAT(
+      Lesson(Language::en, {}, 100).step_ends(all.steps[0], {}),
+      HasSubstr("  by hand     -A one\n  minibridge  -A two\n              -A three\n\n  minibridge  -A four\n"));
+}
+
 TEST(ScenarioPage, HidesWhatDiffersBetweenRuns) {
   const auto page = page_of(scenario(), report(true), Language::en);
   EXPECT_THAT(page, HasSubstr("`192.168.57.1:50001`"));
