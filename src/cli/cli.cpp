@@ -9,6 +9,7 @@
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -105,6 +106,44 @@ void add_globals(CLI::App& app, Globals& globals) {
   app.add_flag("--dry-run", globals.dry_run, "print the steps and the exact rules, change nothing");
 }
 
+struct Family {
+  void (*add)(CLI::App&, Context&);
+  std::vector<std::string_view> verbs;
+};
+
+const std::vector<Family>& families() {
+  static const std::vector<Family> kFamilies{
+      {add_run_verb, {"run"}},
+      {add_create_verb, {"create"}},
+      {add_exec_verb, {"exec"}},
+      {add_container_verbs, {"ps", "start", "stop", "restart", "kill", "rm", "logs", "port", "wait"}},
+      {add_publish_verbs, {"publish", "unpublish"}},
+      {add_network_verbs, {"network"}},
+      {add_inspect_verb, {"inspect"}},
+      {add_maintenance_verbs, {"plan", "repair", "rules", "down", "version"}},
+      {add_lab_verbs, {"lab"}},
+      {add_doctor_verb, {"doctor"}},
+      {add_echo_verb, {"echo"}},
+      {add_scenario_verbs, {"scenario"}},
+  };
+  return kFamilies;
+}
+
+// Describing every verb takes as long as carrying out a small one, so only the family of the one that was typed is
+// described. All are where that is none of them, and there help or an error names them.
+void add_verbs(CLI::App& app, Context& context, const std::string& verb) {
+  const auto has_it = [&verb](const Family& family) {
+    return std::find(family.verbs.begin(), family.verbs.end(), verb) != family.verbs.end();
+  };
+  const auto found = std::find_if(families().begin(), families().end(), has_it);
+  if (found != families().end()) return found->add(app, context);
+  for (const auto& family : families()) family.add(app, context);
+}
+
+bool asks_for_help(const std::vector<std::string>& words) {
+  return std::any_of(words.begin(), words.end(), [](const auto& word) { return word == "-h" || word == "--help"; });
+}
+
 class Program {
  public:
   Program()
@@ -114,17 +153,6 @@ class Program {
     app_.set_help_flag("-h,--help", "show this help");
     app_.fallthrough();
     add_globals(app_, context_.globals);
-    add_run_verbs(app_, context_);
-    add_exec_verb(app_, context_);
-    add_container_verbs(app_, context_);
-    add_publish_verbs(app_, context_);
-    add_network_verbs(app_, context_);
-    add_inspect_verb(app_, context_);
-    add_maintenance_verbs(app_, context_);
-    add_lab_verbs(app_, context_);
-    add_doctor_verb(app_, context_);
-    add_echo_verb(app_, context_);
-    add_scenario_verbs(app_, context_);
     app_.parse_complete_callback([this] { settle(); });  // before the verb's own callback
   }
 
@@ -136,6 +164,7 @@ class Program {
     if (verb < words.size()) verb_ = words[verb];
     const auto part = verb_position(words, verb + 1);
     if (part < words.size()) part_ = words[part];
+    add_verbs(app_, context_, asks_for_help(words) ? std::string() : verb_);
     // Known before the words are parsed, so that errors about the words come in the form that was asked for.
     const std::vector<std::string> apart = {"--format", "json"};
     json_ = std::find(words.begin(), words.end(), "--format=json") != words.end() ||

@@ -174,7 +174,7 @@ void create_containers(Context& context, const CreateOptions& options) {
 
 }  // namespace
 
-void add_run_verbs(CLI::App& app, Context& context) {
+void add_run_verb(CLI::App& app, Context& context) {
   auto run = std::make_shared<RunOptions>();
   auto* verb = add_verb(app, "run", "run a command in a container of its own",
                         "minibridge run --publish 8080:80           (answers 'curl localhost:8080')\n"
@@ -186,15 +186,17 @@ void add_run_verbs(CLI::App& app, Context& context) {
   verb->add_flag("--rm", run->remove, "remove the container when it ends (always, in the foreground)");
   verb->add_option("CMD", run->command, "the command and its arguments; those that begin with '-' go after '--'");
   verb->callback([run, &context] { run_container(context, *run); });
+}
 
-  auto create = std::make_shared<CreateOptions>();
-  auto* create_verb = add_verb(app, "create", "make a namespace with its endpoints and no process in it",
-                               "minibridge create lab1 lab2 && minibridge exec lab1 -- ping -c1 lab2\n"
-                               "         minibridge create --netns /run/netns/mine mine");
-  add_network_options(*create_verb, create->network);
-  create_verb->add_option("--netns", create->netns, "attach this existing namespace instead of making one");
-  create_verb->add_option("NAME", create->names, "names of the containers")->required();
-  create_verb->callback([create, &context] { create_containers(context, *create); });
+void add_create_verb(CLI::App& app, Context& context) {
+  auto options = std::make_shared<CreateOptions>();
+  auto* verb = add_verb(app, "create", "make a namespace with its endpoints and no process in it",
+                        "minibridge create lab1 lab2 && minibridge exec lab1 -- ping -c1 lab2\n"
+                        "         minibridge create --netns /run/netns/mine mine");
+  add_network_options(*verb, options->network);
+  verb->add_option("--netns", options->netns, "attach this existing namespace instead of making one");
+  verb->add_option("NAME", options->names, "names of the containers")->required();
+  verb->callback([options, &context] { create_containers(context, *options); });
 }
 
 }  // namespace mb::cli

@@ -16,7 +16,8 @@ class Context;
 // A verb with its help: what it does, and under "Example: " how it is typed.
 CLI::App* add_verb(CLI::App& family, const std::string& name, const std::string& about, const std::string& example);
 
-void add_run_verbs(CLI::App& app, Context& context);          // run, create
+void add_run_verb(CLI::App& app, Context& context);           // run
+void add_create_verb(CLI::App& app, Context& context);        // create
 void add_exec_verb(CLI::App& app, Context& context);          // exec
 void add_container_verbs(CLI::App& app, Context& context);    // ps, start, stop, restart, kill, rm, logs, port, wait
 void add_network_verbs(CLI::App& app, Context& context);      // network …

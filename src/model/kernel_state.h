@@ -52,11 +52,11 @@ struct BridgeState {
       mac;  // fixed: a bridge otherwise takes its lowest port's, and neighbours' entries for the gateway go stale
   std::uint32_t mtu = 0;  // 0: as it is
   bool up = true;
-  bool route_localnet = true;  // so that 127.0.0.1:published reaches the container
+  bool route_localnet = true;   // so that 127.0.0.1:published reaches the container
   std::uint32_t accept_ra = 0;  // a container's router advertisements could give the host a default route
   // iptables sees what its ports say to each other, whatever bridge-nf-call-iptables says of all bridges
   bool filters_frames = false;
-  bool adopted = false;        // desired: somebody else's; of it only the addresses with our mark are ours
+  bool adopted = false;  // desired: somebody else's; of it only the addresses with our mark are ours
   std::string alias;
   std::vector<InterfaceAddress> addresses;
   std::vector<InterfaceAddress> marked;  // actual: those of the addresses that carry our mark

@@ -18,8 +18,8 @@ namespace mb::plan {
 
 struct DesiredInput {
   Identity identity;
-  bool devgroup = true;               // the kernel can match interface groups
-  bool link_directory = true;         // names for `ip netns` can be made
+  bool devgroup = true;        // the kernel can match interface groups
+  bool link_directory = true;  // names for `ip netns` can be made
   // Asked where a network has icc=false: iptables can be asked about frames that a bridge of ours passes on (br_netfilter is
   // loaded), and it is asked about those of every bridge.
   bool can_filter_frames = false;

@@ -183,11 +183,13 @@ TEST_F(HeldPorts, OfARangeTheOthersAreHeld) {
 }
 
 TEST_F(HeldPorts, SoAreRangesUpToAWidth) {
-  Program::must_mb("run -d --name web -p 9000-9999:9000-9999 -p 20000-25000:20000-25000 -- sh -c 'ulimit -n; sleep 1000'");
+  Program::must_mb(
+      "run -d --name web -p 9000-9999:9000-9999 -p 20000-25000:20000-25000 -- sh -c 'ulimit -n; sleep 1000'");
   EXPECT_FALSE(can_listen("0.0.0.0", 9000));
   EXPECT_FALSE(can_listen("0.0.0.0", 9999));
   EXPECT_TRUE(can_listen("0.0.0.0", 20000)) << "wider than what is held";
-  EXPECT_TRUE(comes_true([] { return Program::must_mb("logs web") == must("ulimit -n"); })) << "the supervisor's own limit is not the container's";
+  EXPECT_TRUE(comes_true([] { return Program::must_mb("logs web") == must("ulimit -n"); }))
+      << "the supervisor's own limit is not the container's";
 }
 
 TEST_F(HeldPorts, ExposedPortsArePublishedAndServed) {

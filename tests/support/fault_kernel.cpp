@@ -37,9 +37,7 @@ class FaultyKernel final : public kernel::Kernel {
     if (fails) fail_step();
   }
 
-  std::optional<bool> filters_bridged_frames(Family family) override {
-    return real_->filters_bridged_frames(family);
-  }
+  std::optional<bool> filters_bridged_frames(Family family) override { return real_->filters_bridged_frames(family); }
   kernel::Features features() override { return real_->features(); }
   std::vector<Route> routes(Family family) override { return real_->routes(family); }
   std::vector<IpAddress> local_addresses(Family family) override { return real_->local_addresses(family); }

@@ -182,7 +182,8 @@ const std::vector<Accident>& accidents() {
       {"bridge MAC changed", [](KernelState& w) { bridge(w).mac = MacAddress::parse("02:00:00:00:00:01"); },
        "set br-n: address 02:6d:0a:00:00:01\n"},
       {"route_localnet off", [](KernelState& w) { bridge(w).route_localnet = false; }, "set br-n: route_localnet on\n"},
-      {"frames past iptables", [](KernelState& w) { bridge(w).filters_frames = true; }, "set br-n: nf_call_iptables off\n"},
+      {"frames past iptables", [](KernelState& w) { bridge(w).filters_frames = true; },
+       "set br-n: nf_call_iptables off\n"},
       {"router advertisements believed", [](KernelState& w) { bridge(w).accept_ra = 2; }, "set br-n: accept_ra 0\n"},
       {"a further address on the bridge is somebody else's",
        [](KernelState& w) {
