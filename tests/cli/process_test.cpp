@@ -165,16 +165,16 @@ TEST_F(Processes, TheTerminalIsARealOne) {
 TEST_F(Processes, JobControlWorksInside) {
   Seat seat("run -it -- sh -c 'PS1=\"prompt: \" exec bash --norc --noprofile -i'");
   seat.until("prompt: ");
-  // Typed in two halves, so that the whole word is only in the answer: then the job has the terminal.
-  seat.type("sh -c 'echo be\"gun\"; exec sleep 600'\n");
+  // Typed in two halves, so that a whole word is only in an answer of the job: then it has the terminal.
+  seat.type("sh -c 'trap \"echo $1$2\" CONT; echo $3$4; sleep 600 & while :; do wait; done' - ba ck be gun\n");
   ASSERT_THAT(seat.until("begun\r\n"), HasSubstr("begun"));
   seat.type("\x1a");  // Ctrl-Z
   EXPECT_THAT(seat.until("prompt: "), HasSubstr("Stopped"));
   seat.type("jobs; fg\n");
   seat.until("fg\r\n");
-  EXPECT_THAT(seat.until("exec sleep 600'\r\n"), HasSubstr("Stopped"));  // `jobs`
-  seat.until("exec sleep 600'\r\n");                                     // `fg` says what it brings back
-  seat.type("\x03");                                                     // Ctrl-C ends the sleep, not the shell
+  EXPECT_THAT(seat.until("be gun\r\n"), HasSubstr("Stopped"));
+  EXPECT_THAT(seat.until("back\r\n"), HasSubstr("back"));
+  seat.type("\x03");  // Ctrl-C ends the job, not the shell
   seat.until("prompt: ");
   seat.type("echo $((6*7)); exit 5\n");
   EXPECT_THAT(seat.until("42\r\n"), HasSubstr("42\r\n"));
