@@ -106,13 +106,13 @@ void add_globals(CLI::App& app, Globals& globals) {
   app.add_flag("--dry-run", globals.dry_run, "print the steps and the exact rules, change nothing");
 }
 
-struct Family {
+struct VerbFamily {
   void (*add)(CLI::App&, Context&);
   std::vector<std::string_view> verbs;
 };
 
-const std::vector<Family>& families() {
-  static const std::vector<Family> kFamilies{
+const std::vector<VerbFamily>& families() {
+  static const std::vector<VerbFamily> kFamilies{
       {add_run_verb, {"run"}},
       {add_create_verb, {"create"}},
       {add_exec_verb, {"exec"}},
@@ -132,12 +132,12 @@ const std::vector<Family>& families() {
 // Describing every verb takes as long as carrying out a small one, so only the family of the one that was typed is
 // described. All are where that is none of them, and there help or an error names them.
 void add_verbs(CLI::App& app, Context& context, const std::string& verb) {
-  const auto has_it = [&verb](const Family& family) {
+  const auto has_it = [&verb](const VerbFamily& family) {
     return std::find(family.verbs.begin(), family.verbs.end(), verb) != family.verbs.end();
   };
   const auto found = std::find_if(families().begin(), families().end(), has_it);
   if (found != families().end()) return found->add(app, context);
-  for (const auto& family : families()) family.add(app, context);
+  for (const VerbFamily& family : families()) family.add(app, context);
 }
 
 bool asks_for_help(const std::vector<std::string>& words) {

@@ -120,7 +120,7 @@ std::string Lesson::side_by_side(const std::vector<Pair>& pairs) const {
     constexpr std::size_t kHead = 12;
     std::string begin = padded(head, kHead);
     for (const auto& rule : rules) {
-      lines += kIndent + begin + rule + "\n";
+      lines.append(kIndent).append(begin).append(rule).append("\n");
       begin.assign(kHead, ' ');
     }
   };
