@@ -225,6 +225,7 @@ std::vector<Claim> claims_of_fish() {
   for (std::string line; std::getline(stream, line);) {
     std::smatch long_name;
     if (!std::regex_search(line, long_name, std::regex(" -l ([a-z0-9-]+)"))) continue;
+    const std::string option = "--" + long_name[1].str();  // before the line that it lies in is another one
     line = std::regex_replace(line, std::regex("not __fish_seen_subcommand_from [a-z ]+"), "");
     const auto groups = matches(line, std::regex("__fish_seen_subcommand_from ([a-z ]+)"));
     std::string family;
@@ -233,7 +234,7 @@ std::vector<Claim> claims_of_fish() {
     }
     for (const auto& group : groups) {
       if (is_family(words_of(group).front())) continue;
-      for (const auto& verb : words_of(group)) claims.push_back({{family + verb}, {"--" + long_name[1].str()}});
+      for (const auto& verb : words_of(group)) claims.push_back({{family + verb}, {option}});
     }
   }
   return claims;
