@@ -8,6 +8,7 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/neighbour.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 
@@ -607,6 +608,15 @@ void delete_links(Socket& socket, const std::vector<InterfaceName>& links, const
   for (const auto& link : found) refuse_if_foreign(link, identity);
   if (found.size() == 1) delete_one(socket, found.front());
   if (found.size() > 1) delete_as_group(socket, found, identity.trash);
+}
+
+bool looks_for_neighbour(Socket& socket) {
+  const auto states = socket.collect<std::uint16_t>(Message(RTM_GETNEIGH, 0, ndmsg{}), "cannot list neighbours",
+                                                    [](const nlmsghdr& reply) -> std::optional<std::uint16_t> {
+                                                      if (reply.nlmsg_type != RTM_NEWNEIGH) return std::nullopt;
+                                                      return header_of<ndmsg>(reply).ndm_state;
+                                                    });
+  return std::any_of(states.begin(), states.end(), [](std::uint16_t state) { return (state & NUD_INCOMPLETE) != 0; });
 }
 
 }  // namespace mb::kernel

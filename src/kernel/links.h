@@ -91,4 +91,7 @@ void take_links_down(Socket& socket, const std::vector<InterfaceName>& links);
 // Throws, before anything is deleted, if one of them is not ours.
 void delete_links(Socket& socket, const std::vector<InterfaceName>& links, const Identity& identity);
 
+// Whether the kernel has asked for the link address of some neighbour and neither got an answer nor given up yet.
+bool looks_for_neighbour(Socket& socket);
+
 }  // namespace mb::kernel

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "src/lab/runner.h"
 
+#include <linux/netlink.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -15,6 +16,8 @@
 #include "netns/sysctl.h"
 #include "src/base/error.h"
 #include "src/kernel/conntrack.h"
+#include "src/kernel/links.h"
+#include "src/kernel/netlink.h"
 #include "src/kernel/rule_counters.h"
 #include "src/lab/exchange.h"
 #include "src/lab/judge.h"
@@ -341,7 +344,7 @@ class Runner {
     const Request sent = with_port(request);
     if (sent.tcp_flags) sorter_.renew(sent.source_port);
     Exchange exchange(watch_.network(request.from), sent);
-    observation.outcome = request.tcp_flags ? send_one_packet(exchange) : drive(exchange);
+    observation.outcome = request.tcp_flags ? send_one_packet(exchange) : drive(exchange, watch_.network(request.from));
     watch_.settle();
     observation.client = exchange.local();
     observation.seen = container::parse_line(exchange.answer());
@@ -353,7 +356,7 @@ class Runner {
   }
 
   // Until the client has its answer or none can come any more.
-  Outcome drive(Exchange& exchange) {
+  Outcome drive(Exchange& exchange, const netns::Namespace& client) {
     const auto last_hope = Clock::now() + kNeighbourPatience;
     while (true) {
       while (exchange.step()) {
@@ -363,10 +366,17 @@ class Runner {
       watch_.settle();
       if (is_ready(exchange, 0ms)) continue;
       // The kernel still looks for the next machine, and will tell the client when it gives up.
-      const bool may_still_fail = watch_.waits_for_neighbour() && Clock::now() < last_hope;
+      const bool looks_on = watch_.waits_for_neighbour() || looks_for_neighbour(client);
+      const bool may_still_fail = looks_on && Clock::now() < last_hope;
       if (!may_still_fail) return {Outcome::dropped};
       is_ready(exchange, 500ms);
     }
+  }
+
+  // An answer that was seen on its way may be lost on it: only the client's own kernel knows whether it came.
+  static bool looks_for_neighbour(const netns::Namespace& client) {
+    auto socket = netns::run_in(client, [] { return kernel::Socket(NETLINK_ROUTE); });
+    return kernel::looks_for_neighbour(socket);
   }
 
   static bool is_ready(const Exchange& exchange, std::chrono::milliseconds patience) {
