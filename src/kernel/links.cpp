@@ -616,7 +616,8 @@ bool looks_for_neighbour(Socket& socket) {
                                                       if (reply.nlmsg_type != RTM_NEWNEIGH) return std::nullopt;
                                                       return header_of<ndmsg>(reply).ndm_state;
                                                     });
-  return std::any_of(states.begin(), states.end(), [](std::uint16_t state) { return (state & NUD_INCOMPLETE) != 0; });
+  return std::any_of(states.begin(), states.end(),
+                     [](std::uint16_t state) { return (state & (NUD_INCOMPLETE | NUD_PROBE)) != 0; });
 }
 
 }  // namespace mb::kernel

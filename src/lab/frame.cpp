@@ -6,16 +6,12 @@
 namespace mb::lab {
 namespace {
 
-constexpr std::uint16_t kArp = 0x0806;
-constexpr std::uint16_t kIpv6 = 0x86dd;
 constexpr std::uint8_t kIcmp = 1;
 constexpr std::uint8_t kIgmp = 2;
 constexpr std::uint8_t kTcp = 6;
 constexpr std::uint8_t kUdp = 17;
 constexpr std::uint8_t kHopByHop = 0;
 constexpr std::uint8_t kIcmpv6 = 58;
-constexpr std::uint8_t kNeighbourSolicitation = 135;
-constexpr std::uint8_t kNeighbourAdvertisement = 136;
 
 // Beyond the end everything is 0.
 std::uint8_t u8(std::string_view bytes, std::size_t at) {
@@ -84,23 +80,6 @@ std::optional<IpPacket> parse_v6(std::string_view bytes) {
   return packet;
 }
 
-std::optional<NeighbourMessage> parse_arp(std::string_view body) {
-  if (body.size() < 28) return std::nullopt;
-  const IpAddress sender = IpAddress::v4(u32(body, 14));
-  const IpAddress target = IpAddress::v4(u32(body, 24));
-  // Who asks for itself announces itself (RFC 5227).
-  const bool request = u16(body, 6) == 1 && sender != target;
-  return NeighbourMessage{request, request ? target : sender};
-}
-
-std::optional<NeighbourMessage> parse_discovery(std::string_view body) {
-  const auto packet = parse_v6(body);
-  if (!packet || packet->protocol != kIcmpv6 || packet->payload.size() < 16) return std::nullopt;
-  if (packet->icmp_type != kNeighbourSolicitation && packet->icmp_type != kNeighbourAdvertisement) return std::nullopt;
-  if (packet->source.address.is_any()) return std::nullopt;  // looks for duplicates of its own address (RFC 4862)
-  return NeighbourMessage{packet->icmp_type == kNeighbourSolicitation, v6_at(packet->payload, 0)};
-}
-
 }  // namespace
 
 std::optional<IpPacket> parse_ip(std::string_view bytes) {
@@ -114,12 +93,6 @@ std::optional<IpPacket> parse_ip(std::string_view bytes) {
 std::optional<Frame> parse_frame(std::string_view bytes) {
   if (bytes.size() < 14) return std::nullopt;
   return Frame{u16(bytes, 12), bytes.substr(14)};
-}
-
-std::optional<NeighbourMessage> parse_neighbour(const Frame& frame) {
-  if (frame.ethertype == kArp) return parse_arp(frame.body);
-  if (frame.ethertype == kIpv6) return parse_discovery(frame.body);
-  return std::nullopt;
 }
 
 bool is_housekeeping(const IpPacket& packet) {

@@ -37,13 +37,6 @@ struct Frame {
 // An Ethernet frame.
 std::optional<Frame> parse_frame(std::string_view bytes);
 
-// Who asks for whose link address, and who answers (ARP, RFC 826; neighbour discovery, RFC 4861).
-struct NeighbourMessage {
-  bool is_request = false;
-  IpAddress about;
-};
-std::optional<NeighbourMessage> parse_neighbour(const Frame& frame);
-
 // Part of the network's own housekeeping: neighbour and router discovery, group memberships.
 bool is_housekeeping(const IpPacket& packet);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "src/lab/runner.h"
 
-#include <linux/netlink.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -16,8 +15,6 @@
 #include "netns/sysctl.h"
 #include "src/base/error.h"
 #include "src/kernel/conntrack.h"
-#include "src/kernel/links.h"
-#include "src/kernel/netlink.h"
 #include "src/kernel/rule_counters.h"
 #include "src/lab/exchange.h"
 #include "src/lab/judge.h"
@@ -344,7 +341,7 @@ class Runner {
     const Request sent = with_port(request);
     if (sent.tcp_flags) sorter_.renew(sent.source_port);
     Exchange exchange(watch_.network(request.from), sent);
-    observation.outcome = request.tcp_flags ? send_one_packet(exchange) : drive(exchange, watch_.network(request.from));
+    observation.outcome = request.tcp_flags ? send_one_packet(exchange) : drive(exchange);
     watch_.settle();
     observation.client = exchange.local();
     observation.seen = container::parse_line(exchange.answer());
@@ -356,7 +353,7 @@ class Runner {
   }
 
   // Until the client has its answer or none can come any more.
-  Outcome drive(Exchange& exchange, const netns::Namespace& client) {
+  Outcome drive(Exchange& exchange) {
     const auto last_hope = Clock::now() + kNeighbourPatience;
     while (true) {
       while (exchange.step()) {
@@ -365,18 +362,11 @@ class Runner {
       if (is_ready(exchange, 2ms)) continue;
       watch_.settle();
       if (is_ready(exchange, 0ms)) continue;
-      // The kernel still looks for the next machine, and will tell the client when it gives up.
-      const bool looks_on = watch_.waits_for_neighbour() || looks_for_neighbour(client);
-      const bool may_still_fail = looks_on && Clock::now() < last_hope;
-      if (!may_still_fail) return {Outcome::dropped};
-      is_ready(exchange, 500ms);
+      // While a kernel looks for the next machine it will tell the client when it gives up; it may have done so just now.
+      const bool may_still_fail = watch_.waits_for_neighbour() && Clock::now() < last_hope;
+      if (!may_still_fail) watch_.settle();
+      if (!is_ready(exchange, may_still_fail ? 500ms : 0ms) && !may_still_fail) return {Outcome::dropped};
     }
-  }
-
-  // An answer that was seen on its way may be lost on it: only the client's own kernel knows whether it came.
-  static bool looks_for_neighbour(const netns::Namespace& client) {
-    auto socket = netns::run_in(client, [] { return kernel::Socket(NETLINK_ROUTE); });
-    return kernel::looks_for_neighbour(socket);
   }
 
   static bool is_ready(const Exchange& exchange, std::chrono::milliseconds patience) {

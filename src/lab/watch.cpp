@@ -191,9 +191,6 @@ struct Watch::State {
   std::vector<std::unique_ptr<Station>> stations;
   std::vector<Path> paths;
   std::vector<Captured> captured;
-  std::set<IpAddress>
-      asked_for;  // link addresses; read station by station, so an answer may be read before its question
-  std::set<IpAddress> answered;
   std::uint64_t seen = 0;  // frames that are no barriers
   std::uint64_t nonce = draw_nonce();
   std::uint32_t round = 0;
@@ -323,9 +320,6 @@ struct Watch::State {
       return;
     }
     ++seen;
-    if (const auto message = parse_neighbour(*frame)) {
-      (message->is_request ? asked_for : answered).insert(message->about);
-    }
     keep(*stations[number], from, *frame, time);
   }
 
@@ -453,14 +447,12 @@ void Watch::settle(std::chrono::milliseconds patience) {
 
 std::vector<Captured> Watch::take() {
   state_->read_all();
-  state_->asked_for.clear();
-  state_->answered.clear();
   return std::exchange(state_->captured, {});
 }
 
 bool Watch::waits_for_neighbour() const {
-  return !std::includes(state_->answered.begin(), state_->answered.end(), state_->asked_for.begin(),
-                        state_->asked_for.end());
+  return std::any_of(state_->stations.begin(), state_->stations.end(),
+                     [](const auto& station) { return kernel::looks_for_neighbour(station->route); });
 }
 
 }  // namespace mb::lab

@@ -39,8 +39,8 @@ class Watch {
 
   // The IP packets seen since the last call.
   std::vector<Captured> take();
-  // Somebody was asked for a link address since the last take() and has not answered: the kernel will ask again, and in the
-  // end tell the sender.
+  // Whether some kernel of the lab has asked for a link address in vain so far: it will ask again, and in the end tell the
+  // sender. (An answer that passed by may still be lost on its way.)
   bool waits_for_neighbour() const;
 
  private:
