@@ -366,10 +366,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "route_overlap"},
         Trouble{"GatewayAddressLost", "ip address del fd00:18::1/64 dev six", "differs"},
         Trouble{"SwitchedOffOnTheBridge", "sysctl -qw net.ipv6.conf.six.disable_ipv6=1", "ipv6_off"},
-        Trouble{"PublishedAddressLost",
-                "ip address add 198.51.100.5/24 dev up0 && minibridge publish web 198.51.100.5:8082:82 && "
-                "ip address del 198.51.100.5/24 dev up0",
-                "address_lost"},
+        Trouble{
+            "PublishedAddressLost",
+            "ip address add 2001:db8:100::5/64 dev up0 nodad && minibridge publish web [2001:db8:100::5]:8082:82 && "
+            "ip address del 2001:db8:100::5/64 dev up0",
+            "address_lost"},
         Trouble{"JumpLost", "ip6tables-legacy -D FORWARD 2", "differs"},
         Trouble{"DropBeforeOurJump", "ip6tables-legacy -I FORWARD -i up0 -j DROP", "iptables_drop"},
         Trouble{"PolicyOfIptablesNft", "ip6tables-nft -P FORWARD DROP", "nft_drop"},
