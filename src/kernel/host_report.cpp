@@ -2,16 +2,13 @@
 #include "src/kernel/host_report.h"
 
 #include <linux/rtnetlink.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 
 #include <fmt/format.h>
 
-#include "src/base/text.h"
 #include "src/kernel/kernel.h"
 #include "src/kernel/links.h"
 #include "src/kernel/listeners.h"
@@ -47,7 +44,6 @@ class Gatherer {
     routes();
     sysctls();
     held_ports();
-    report_.has_dnsmasq = is_program("dnsmasq");
     return std::move(report_);
   }
 
@@ -150,15 +146,6 @@ class Gatherer {
         if (concerned) report_.held.push_back({listener, find_holder(listener.inode).value_or("")});
       }
     }
-  }
-
-  static bool is_program(std::string_view name) {
-    const char* path = std::getenv("PATH");
-    const std::string places = fmt::format("{}:/usr/local/sbin:/usr/sbin:/sbin", path == nullptr ? "" : path);
-    const auto folders = split(places, ':');
-    return std::any_of(folders.begin(), folders.end(), [&](std::string_view folder) {
-      return !folder.empty() && ::access(fmt::format("{}/{}", folder, name).c_str(), X_OK) == 0;
-    });
   }
 
   const ReportScope& scope_;

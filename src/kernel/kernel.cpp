@@ -192,7 +192,11 @@ class RealKernel final : public Kernel {
   std::optional<std::string> ipv6_obstacle() override { return mb::kernel::ipv6_obstacle(); }
 
   HostReport report(const ReportScope& scope) override {
-    return with_our_errors([&] { return gather_report(scope, host_, iptables_); });
+    return with_our_errors([&] {
+      auto report = gather_report(scope, host_, iptables_);
+      if (scope.everything) report.has_dnsmasq = can_serve_names();
+      return report;
+    });
   }
 
   std::uint64_t namespace_cookie() override {
