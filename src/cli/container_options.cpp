@@ -93,7 +93,7 @@ void add_plain_options(EndpointOptions& endpoint, const NetworkOptions& options)
 std::vector<EndpointOptions> endpoints_of(const NetworkOptions& options) {
   std::vector<EndpointOptions> endpoints;
   for (const auto& words : options.networks) endpoints.push_back(parse_network_words(words));
-  if (endpoints.empty()) endpoints.push_back({kDefaultNetwork});
+  if (endpoints.empty()) endpoints.push_back({std::string(kDefaultNetwork)});
   if (!has_plain_options(options)) return endpoints;
   if (endpoints.size() != 1) {
     throw Error(ErrorKind::usage, "--ip, --ip6, --mac-address and --network-alias need exactly one network",

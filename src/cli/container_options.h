@@ -41,8 +41,6 @@ struct ContainerDraft {
 // Throws Error(usage) with position and reason for each word that cannot be meant.
 ContainerDraft draft_container(const NetworkOptions& options, const Name& name, std::int64_t now);
 
-inline constexpr const char* kDefaultNetwork = "default";
-
 // The default network, made on first use.
 change::AddNetwork default_network(std::int64_t now);
 

@@ -93,9 +93,9 @@ change::AddNetwork parse_create(const Context& context, const NetworkCreateOptio
                 fmt::format("'{}' has a meaning of its own and cannot be a network's name", options.name));
   }
   add.id = draw_hex(12);
-  add.bridge = !options.bridge.empty()     ? InterfaceName::parse(options.bridge)
-               : options.name == "default" ? InterfaceName::parse("minibridge0")
-                                           : InterfaceName::parse("mb" + add.id);
+  add.bridge = !options.bridge.empty()           ? InterfaceName::parse(options.bridge)
+               : options.name == kDefaultNetwork ? InterfaceName::parse("minibridge0")
+                                                 : InterfaceName::parse("mb" + add.id);
   settle_pools(add, options);
   add.adopt = !options.bridge.empty();
   add.mode = parse_network_mode(options.mode);
@@ -192,7 +192,7 @@ void prune_networks(Context& context, const std::vector<std::string>& filters) {
   const auto state = context.state();
   std::vector<std::string> unused;
   for (const auto& network : state->networks()) {
-    const bool spared = network.name.str() == "default" || !filter.passes(network);
+    const bool spared = network.name.str() == kDefaultNetwork || !filter.passes(network);
     if (!spared && state->endpoint_count(network.id) == 0) unused.push_back(network.name.str());
   }
   if (!unused.empty() || context.globals.dry_run) remove_networks(context, unused);

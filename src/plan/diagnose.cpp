@@ -8,6 +8,7 @@
 
 #include "src/base/text.h"
 #include "src/plan/diagnose_rules.h"
+#include "src/plan/names.h"
 
 namespace mb::plan {
 namespace {
@@ -355,8 +356,7 @@ class Diagnosis {
   }
 
   void names() {
-    const bool wanted = std::any_of(input_.networks.begin(), input_.networks.end(),
-                                    [](const Network& network) { return network.name.str() != "default"; });
+    const bool wanted = std::any_of(input_.networks.begin(), input_.networks.end(), serves_names);
     if (report_.has_dnsmasq || !wanted) return;
     add(Weight::remark, "no_dnsmasq", "there is no dnsmasq on this host",
         "containers of a network do not find each other by name over DNS; /etc/hosts is kept up to date all the same",

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "src/plan/names.h"
 #include "src/plan/rules.h"
 
 namespace mb::plan {
@@ -132,7 +133,7 @@ class Asker {
   }
 
   void ask_names(const Network& network, const AddressPool& pool) {
-    if (assumed_ || network.name.str() == "default") return;
+    if (assumed_ || !serves_names(network)) return;
     auto names =
         question(Way::ask_host, Hook::input, network, pool, fmt::format("name queries of {}", containers_of(network)));
     names.probe.in = network.bridge.str();
