@@ -35,7 +35,8 @@ struct Plans : testing::Test {
     Program::must_mb("create --network n1 c1");
     Program::must_mb("run -d -p 8081:80 --name old -- sh -c 'echo said'");
     Program::must_mb("wait old");
-    while (Program::inspect("old")["finished_at"].is_null()) {  // until its supervisor has cleared away
+    // Until its supervisor has cleared away: that it has ended is written down before.
+    while (Program::inspect("old")["finished_at"].is_null() || Program::mb("repair --check").status != 0) {
     }
   }
 
