@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/nsfs.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -13,6 +14,7 @@
 
 #include <cerrno>
 #include <exception>
+#include <future>
 #include <thread>
 #include <utility>
 
@@ -43,35 +45,22 @@ UniqueFd open_namespace_file(const std::string& path, const std::string& what) {
 
 UniqueFd open_own() { return open_namespace_file("/proc/thread-self/ns/net", "the network namespace of this thread"); }
 
+// Through a socket: a new thread's folder in /proc is made when it is looked at, which takes longer than all the rest of
+// going there and back. Who has no right over the namespace is not let in this way.
+UniqueFd open_own_quickly() {
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  UniqueFd found(::ioctl(socket.get(), SIOCGSKNS));
+  return found ? std::move(found) : open_own();
+}
+
 UniqueFd create_on_this_thread() {
   if (::unshare(CLONE_NEWNET) != 0) fail(errno, "cannot create a network namespace");
-  return open_own();
+  return open_own_quickly();
 }
 
 std::thread helper_thread(std::function<void()> work) {
   const SignalsBlocked blocked;  // inherited by the thread
   return std::thread(std::move(work));
-}
-
-// The scheduler leaves a new thread where its parent runs; mostly it then begins only when the parent waits for it, and
-// nothing is gained (80 of 100, on an idle machine with two processors). A refusal costs only speed.
-void keep_off_this_processor(std::thread& thread) {
-  cpu_set_t others;
-  CPU_ZERO(&others);
-  const int here = ::sched_getcpu();
-  if (here < 0 || ::sched_getaffinity(0, sizeof others, &others) != 0) return;
-  CPU_CLR(static_cast<unsigned>(here), &others);
-  if (CPU_COUNT(&others) > 0) ::pthread_setaffinity_np(thread.native_handle(), sizeof others, &others);
-}
-
-// For a thread that the others had no time for.
-void bring_to_this_processor(std::thread& thread) {
-  cpu_set_t own;
-  CPU_ZERO(&own);
-  const int here = ::sched_getcpu();
-  if (here < 0) return;
-  CPU_SET(static_cast<unsigned>(here), &own);
-  ::pthread_setaffinity_np(thread.native_handle(), sizeof own, &own);
 }
 
 struct stat identity_of(int fd) {
@@ -99,7 +88,17 @@ Namespace Namespace::create() {
   return create([] {});
 }
 
-Namespace Namespace::create(const std::function<void()>& inside) { return NamespaceToCome(inside).take(); }
+Namespace Namespace::create(const std::function<void()>& inside) {
+  UniqueFd made;
+  std::packaged_task<void()> task([&] {
+    made = create_on_this_thread();
+    inside();
+  });
+  auto result = task.get_future();
+  detail::run_on_helper_thread([&] { task(); });
+  result.get();
+  return Namespace(std::move(made));
+}
 
 bool Namespace::same_as(const Namespace& other) const {
   const struct stat mine = identity_of(fd());
@@ -120,34 +119,37 @@ std::uint64_t Namespace::current_cookie() {
   return cookie;
 }
 
-NamespaceToCome::NamespaceToCome(std::function<void()> inside)
-    : inside_(std::move(inside)), thread_(helper_thread([this] { make(); })) {
-  keep_off_this_processor(thread_);
-}
+NamespaceToCome::NamespaceToCome(Worker& worker, std::function<void()> inside)
+    : worker_(worker), inside_(std::move(inside)), making_(worker.begin([this] { make(); })) {}
 
-NamespaceToCome::~NamespaceToCome() { wait(); }
-
-void NamespaceToCome::wait() noexcept {
-  if (!thread_.joinable()) return;
-  if (!begun_) bring_to_this_processor(thread_);
-  thread_.join();
-}
-
-void NamespaceToCome::make() noexcept {
-  begun_ = true;
+// The thread has further work, which is not meant for the new namespace.
+void NamespaceToCome::make() {
+  const UniqueFd home = open_own_quickly();
+  const auto go_back = [&] {
+    if (::setns(home.get(), CLONE_NEWNET) != 0) worker_.leave();
+  };
   try {
-    made_ = create_on_this_thread();
+    made_.set_value(create_on_this_thread());
+  } catch (...) {
+    made_.set_exception(std::current_exception());
+    return;
+  }
+  try {
     inside_();
   } catch (...) {
-    failure_ = std::current_exception();
+    go_back();
+    throw;
   }
+  go_back();
 }
 
 Namespace NamespaceToCome::take() {
-  wait();
-  if (failure_) std::rethrow_exception(failure_);
-  return Namespace(std::move(made_));
+  making_.hurry();
+  worker_.help();
+  return Namespace(made_.get_future().get());
 }
+
+void NamespaceToCome::settle() { making_.finish(); }
 
 namespace detail {
 

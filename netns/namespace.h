@@ -5,17 +5,15 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <future>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
 #include "netns/unique_fd.h"
+#include "netns/worker.h"
 
 namespace netns {
 
@@ -58,29 +56,27 @@ class Namespace {
   UniqueFd fd_;
 };
 
-/// A namespace that is made on a thread of its own while the caller goes on: the kernel takes more than
-/// half a millisecond for one. One that is not taken is gone without a trace.
+/// A namespace that is made by the worker while the caller goes on: the kernel takes more than half a millisecond for
+/// one. One that is not taken is gone without a trace.
 class NamespaceToCome {
  public:
-  /// `inside` runs in the new namespace, in the thread that made it.
-  explicit NamespaceToCome(std::function<void()> inside);
-  ~NamespaceToCome();
+  /// `inside` runs in the new namespace, in the worker's thread. The worker must outlive this.
+  NamespaceToCome(Worker& worker, std::function<void()> inside);
   NamespaceToCome(const NamespaceToCome&) = delete;
   NamespaceToCome& operator=(const NamespaceToCome&) = delete;
 
-  /// Until it is made, or could not be: there is no other thread any more.
-  void wait() noexcept;
-  /// Waits for it; throws what making it, or `inside`, threw. Only once.
+  /// Waits for it; throws what making it threw. Only once.
   Namespace take();
+  /// Waits until `inside` has run as well; throws what it threw. Only once.
+  void settle();
 
  private:
-  void make() noexcept;
+  void make();
 
+  Worker& worker_;
   std::function<void()> inside_;
-  UniqueFd made_;
-  std::exception_ptr failure_;
-  std::atomic<bool> begun_ = false;
-  std::thread thread_;
+  std::promise<UniqueFd> made_;
+  Worker::Task making_;
 };
 
 namespace detail {

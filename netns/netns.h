@@ -16,7 +16,7 @@
 // What always holds
 //   - The calling thread never changes namespace. Whatever must happen inside one happens in a
 //     short-lived thread that is joined before the call returns, or in a child after the fork.
-//     (NamespaceToCome is joined when the namespace is taken.)
+//     (NamespaceToCome is made in a Worker, whose thread goes back to where it was.)
 //     (enter_own_world() is the one exception: changing is its purpose.)
 //   - A socket stays in the namespace in which it was opened, whoever uses it afterwards. So
 //     "open it in run_in, use it outside" is the usual pattern.
@@ -30,6 +30,7 @@
 // Contents
 //   unique_fd.h   UniqueFd: a file descriptor with an owner
 //   namespace.h   Namespace: the handle; run_in(): a function inside; NamespaceToCome: made meanwhile
+//   worker.h      Worker: a second thread, for what need not be waited for
 //   pin.h         pin(), unpin(): names in the file system that keep a namespace alive
 //   sysctl.h      read_sysctl(), write_sysctl()
 //   command.h     run(), Child: a command inside
@@ -42,3 +43,4 @@
 #include "netns/pin.h"
 #include "netns/sysctl.h"
 #include "netns/unique_fd.h"
+#include "netns/worker.h"

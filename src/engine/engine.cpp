@@ -47,13 +47,13 @@ std::vector<Change> ends_of_the_dead(const Setup& setup, const store::Store& sto
   return ends;
 }
 
-// Whether a new namespace will be made.
-bool needs_namespace(const std::vector<Change>& changes) {
-  return std::any_of(changes.begin(), changes.end(), [](const Change& change) {
+// How many new namespaces will be made.
+std::size_t new_namespaces_in(const std::vector<Change>& changes) {
+  return static_cast<std::size_t>(std::count_if(changes.begin(), changes.end(), [](const Change& change) {
     const auto* add = std::get_if<change::AddContainer>(&change);
     return add != nullptr && add->container.kind == ContainerKind::netns &&
            add->container.attachment != Attachment::host;
-  });
+  }));
 }
 
 Delta delta_of(const std::vector<Change>& changes, Session& session) {
@@ -111,7 +111,7 @@ Container as_it_is(const Setup& setup, Container container) {
 }
 
 Outcome Engine::run(const std::vector<Change>& changes) const {
-  auto session = open_session(setup_, kept_, needs_namespace(changes));
+  auto session = open_session(setup_, kept_, new_namespaces_in(changes));
   heal(setup_, session, changes);
   auto delta = delta_of(changes, session);
   refuse_to_take_out_the_living(setup_, delta);

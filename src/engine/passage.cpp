@@ -67,6 +67,16 @@ const step::SetSysctl* host_sysctl(const Step& step) {
   return set != nullptr && set->key.container.empty() ? set : nullptr;
 }
 
+// The bridge (or the host's end of a pair) that a step makes or changes; none if it is about something else.
+const InterfaceName* changed_host_link(const Step& step) {
+  const auto on_host = [](const LinkRef& link) { return link.container.empty() ? &link.name : nullptr; };
+  if (const auto* add = std::get_if<step::AddBridge>(&step)) return &add->bridge.name;
+  if (const auto* change = std::get_if<step::ChangeLink>(&step)) return on_host(change->link);
+  if (const auto* add = std::get_if<step::AddAddress>(&step)) return on_host(add->link);
+  if (const auto* remove = std::get_if<step::DeleteAddress>(&step)) return on_host(remove->link);
+  return nullptr;
+}
+
 }  // namespace
 
 Passage::Passage(const Setup& setup, Session& session, Delta delta, Extent extent)
@@ -131,17 +141,24 @@ Plan Passage::left_over() {
   if (plan_.empty()) return {};
   std::set<TableKey> tables;
   std::set<SysctlKey> sysctls;
+  std::set<InterfaceName> links;
   for (const auto& step : plan_) {
     if (const auto* commit = std::get_if<step::CommitRules>(&step)) tables.insert(commit->table);
     if (const auto* set = std::get_if<step::SetSysctl>(&step)) sysctls.insert(set->key);
+    if (const auto* link = changed_host_link(step)) links.insert(*link);
   }
-  // A table or a sysctl that nothing was changed in was as it should be a moment ago.
+  // A table, a sysctl or a bridge that nothing was changed in was as it should be a moment ago.
   std::erase_if(desired_.rules, [&](const auto& entry) {
     const bool settled = !tables.contains(entry.first);
     if (settled) scope_.settled.insert(entry.first);
     return settled;
   });
   std::erase_if(desired_.sysctls, [&](const auto& entry) { return !sysctls.contains(entry.first); });
+  std::erase_if(desired_.bridges, [&](const auto& entry) {  // who looks at everything comes upon all bridges
+    const bool settled = !scope_.everything && !links.contains(entry.first);
+    if (settled) scope_.bridges.erase(entry.first);
+    return settled;
+  });
   scope_.sysctls = std::move(sysctls);
   return forget_late_flows(remaining());
 }
@@ -182,9 +199,13 @@ Outcome Passage::carry_out() {
   std::size_t at = 0;
   try {
     remember_sysctls();
-    store.stage(delta_);  // before the steps: a new namespace is still being made, and they begin with it
+    auto staging = session_.worker->offer([&] { store.stage(delta_); });
+    if (!session_.worker->has_thread()) staging.finish();
     for (; at < plan_.size(); ++at) apply(plan_[at]);
-    if (const auto left = left_over(); !left.empty()) {
+    const auto left = left_over();
+    session_.worker->close();
+    staging.finish();
+    if (!left.empty()) {
       throw Error(
           ErrorKind::failed,
           fmt::format("the kernel does not show what was asked for: still to do: {}", print(left.front(), name_of_)),

@@ -12,18 +12,19 @@ std::shared_ptr<store::Store> open_store(const Setup& setup, store::Access acces
   return store::Store::open(setup.state_dir, access, present_world(), setup.draw_state_id());
 }
 
-void begin(Session& session, const Setup& setup, std::shared_ptr<kernel::SpareNamespace> spare) {
+void begin(Session& session, const Setup& setup, std::shared_ptr<kernel::SpareNamespaces> spare) {
   session.view = std::make_unique<store::Store::View>(*session.store);
-  const kernel::Config config{session.store->identity(), setup.state_dir, setup.link_dir, std::move(spare),
-                              setup.name_servers};
+  const kernel::Config config{session.store->identity(), setup.state_dir,  setup.link_dir,
+                              session.worker.get(),      std::move(spare), setup.name_servers};
   session.kernel = setup.make_kernel ? setup.make_kernel(config) : kernel::make_kernel(config);
 }
 
 }  // namespace
 
-Session open_session(const Setup& setup, std::shared_ptr<store::Store>& kept, bool needs_namespace) {
+Session open_session(const Setup& setup, std::shared_ptr<store::Store>& kept, std::size_t new_namespaces) {
   Session session;
-  auto spare = needs_namespace ? kernel::begin_namespace() : nullptr;
+  session.worker = std::make_unique<netns::Worker>();
+  auto spare = new_namespaces > 0 ? kernel::begin_namespaces(*session.worker, new_namespaces) : nullptr;
   session.lock = store::StateLock::take(setup.state_dir);
   session.store = kept && kept->is_current() ? kept : open_store(setup, store::Access::write);
   if (setup.keeps_state_open) kept = session.store;

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "netns/worker.h"
 #include "src/kernel/announce.h"
 #include "src/kernel/conntrack.h"
 #include "src/kernel/files.h"
@@ -85,9 +86,18 @@ class RealKernel final : public Kernel {
 
   Actual observe(const Scope& scope) override {
     return with_our_errors([&] {
+      // The tables share nothing with links and files.
+      Ruleset rules;
+      const auto reading = [&] { rules = read_rules(scope); };
+      auto beside = config_.worker != nullptr ? config_.worker->offer(reading) : netns::Worker::Task();
       Actual actual = Observer(config_.identity, host_, namespaces_, files_).observe(scope);
       actual.sysctls = read_sysctls(namespaces_, scope.sysctls);
-      actual.rules = read_rules(scope);
+      if (config_.worker != nullptr) {
+        beside.finish();
+      } else {
+        reading();
+      }
+      actual.rules = std::move(rules);
       actual.flows = find_flows(scope.flows, [this](Family family) { return local_addresses(family); });
       actual.name_servers = running_name_servers(scope);
       return actual;
@@ -149,10 +159,10 @@ class RealKernel final : public Kernel {
     return with_our_errors([&] {
       Inside inside(netns::Namespace::open(path));
       NamespaceContents contents;
-      contents.cookie = inside.handle.cookie();
-      for (const auto& link : all_links(inside.route)) contents.links.push_back(link.name);
+      contents.cookie = inside.handle().cookie();
+      for (const auto& link : all_links(inside.route())) contents.links.push_back(link.name);
       for (const Family family : {Family::v4, Family::v6}) {
-        for (const auto& route : all_routes(inside.route, family)) {
+        for (const auto& route : all_routes(inside.route(), family)) {
           const bool is_default = route.destination.prefix() == 0 && route.table == RT_TABLE_MAIN;
           if (is_default) contents.default_routes.insert(family);
           if (is_default && !route.ours) contents.foreign_default_routes.insert(family);
@@ -222,7 +232,8 @@ class RealKernel final : public Kernel {
   }
   void carry_out(const step::AddVeth& s) {
     Inside& inside = namespaces_.inside(s.veth.container);
-    add_veth(host_, inside.route, inside.handle.fd(), s.veth);
+    add_veth(host_, inside.handle().fd(), s.veth);
+    keep_free_of_addresses(inside.route(), s.veth.peer);  // not before: a new namespace is still being furnished
   }
   void carry_out(const step::ChangeLink& s) {
     if (s.to.accept_ra) set_accept_ra(s.link.name, *s.to.accept_ra);
@@ -244,8 +255,8 @@ class RealKernel final : public Kernel {
     // The kernel lets nothing through a new link until its carrier state is settled, which being asked about it does.
     find_link(host_, s.host_link.str());
     Inside& inside = namespaces_.inside(s.link.container);
-    const auto link = find_link(inside.route, s.link.name.str());
-    if (link) announce(inside.handle, link->index, s.mac, s.addresses);
+    const auto link = find_link(inside.route(), s.link.name.str());
+    if (link) announce(inside.handle(), link->index, s.mac, s.addresses);
   }
   void carry_out(const step::TakeLinksDown& s) { take_links_down(host_, s.links); }
   void carry_out(const step::DeleteLinks& s) { delete_links(host_, s.links, config_.identity); }
@@ -260,7 +271,7 @@ class RealKernel final : public Kernel {
   void carry_out(const step::DeleteFlows& s) { delete_flows(s.flows); }
   void carry_out(const step::StartNameServer& s) {
     // A copy of this process that another thread was at work in would begin with its locks held for ever.
-    if (config_.spare) config_.spare->wait();
+    if (config_.worker != nullptr) config_.worker->wait();
     name_servers().start(s.network);
   }
   void carry_out(const step::StopNameServer& s) { name_servers().stop(s.network); }
@@ -316,7 +327,7 @@ class RealKernel final : public Kernel {
   }
 
   Socket& socket_of(const LinkRef& link) {
-    return link.container.empty() ? host_ : namespaces_.inside(link.container).route;
+    return link.container.empty() ? host_ : namespaces_.inside(link.container).route();
   }
   static std::string place_of(const LinkRef& link) {
     return link.container.empty() ? std::string() : fmt::format(" in namespace '{}'", link.container);

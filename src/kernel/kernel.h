@@ -19,6 +19,10 @@
 #include "src/model/kernel_state.h"
 #include "src/model/step.h"
 
+namespace netns {
+class Worker;
+}
+
 namespace mb::kernel {
 
 // What this kernel can do.
@@ -78,11 +82,12 @@ class Kernel {
   virtual std::uint64_t namespace_cookie() = 0;
 };
 
-class NameServers;     // src/kernel/name_servers.h
-class SpareNamespace;  // src/kernel/namespaces.h
+class NameServers;      // src/kernel/name_servers.h
+class SpareNamespaces;  // src/kernel/namespaces.h
 
-// Begins to make a namespace aside. Making one takes a third of the whole attaching and needs nothing but itself.
-std::shared_ptr<SpareNamespace> begin_namespace();
+// Begins to make namespaces aside, one after the other. Making one takes a third of the whole attaching and needs nothing
+// but itself. The worker must outlive them.
+std::shared_ptr<SpareNamespaces> begin_namespaces(netns::Worker& worker, std::size_t count);
 
 // Whether anybody's rules could be asked before ours: nf_tables, or something that stands before our jump. Two questions.
 bool foreign_rules_come_first();
@@ -91,7 +96,8 @@ struct Config {
   Identity identity;
   std::string state_dir;
   std::string link_dir = "/run/netns";                  // where `ip netns` looks
-  std::shared_ptr<SpareNamespace> spare = nullptr;      // taken by the first step that needs a new namespace
+  netns::Worker* worker = nullptr;                      // may take over half of the looking; outlives the kernel
+  std::shared_ptr<SpareNamespaces> spare = nullptr;     // taken by the steps that need a new namespace
   std::shared_ptr<NameServers> name_servers = nullptr;  // none: networks have none
 };
 

@@ -195,17 +195,6 @@ std::optional<IpAddress> parse_gateway(const nlmsghdr& reply, int family, int in
   return ours ? to_address(family, attributes.bytes(RTA_GATEWAY)) : std::nullopt;
 }
 
-std::vector<IpAddress> gateways_of(Socket& socket, int index, int family) {
-  rtmsg header{};
-  header.rtm_family = static_cast<unsigned char>(family);
-  header.rtm_protocol = kRouteProtocol;
-  Message query(RTM_GETROUTE, 0, header);
-  query.put_u32(RTA_OIF, static_cast<std::uint32_t>(index));
-  query.put_u32(RTA_TABLE, RT_TABLE_MAIN);
-  return socket.collect<IpAddress>(query, "cannot list default routes",
-                                   [&](const nlmsghdr& reply) { return parse_gateway(reply, family, index); });
-}
-
 std::optional<InterfaceAddress> parse_address(const nlmsghdr& reply) {
   if (reply.nlmsg_type != RTM_NEWADDR) return std::nullopt;
   const auto& header = header_of<ifaddrmsg>(reply);
@@ -337,21 +326,6 @@ void put_port_options(Message& message, const step::LinkChange& to) {
   });
 }
 
-// No fe80:: address by itself, with its duplicate address detection and multicast reports: with hundreds of ports in a
-// bridge that is half of the time an attach takes. The kernel ignores it in the message that makes the pair. It works
-// as long as there is no carrier, that is until the peer is up.
-void keep_free_of_addresses(Socket& socket, const InterfaceName& link) {
-  Message message = link_change(link, std::nullopt);
-  message.nest(IFLA_AF_SPEC, [&] {
-    message.nest(AF_INET6, [&] { message.put_u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE); });
-  });
-  try {
-    socket.request(message, "cannot set the address generation mode");
-  } catch (const Error&) {
-    // Ignored: a kernel without IPv6, or an MTU too small for it. Nothing depends on it but speed.
-  }
-}
-
 std::string master_clause(const step::LinkChange& to) {
   if (!to.master) return {};
   return to.master->str().empty() ? " (no master)" : fmt::format(" to bridge '{}'", to.master->str());
@@ -466,11 +440,16 @@ std::set<int> links_with_marked_addresses(Socket& socket, std::uint8_t mark) {
   return {found.begin(), found.end()};
 }
 
-std::vector<IpAddress> gateways_of(Socket& socket, int index) {
-  auto gateways = gateways_of(socket, index, AF_INET);
-  const auto more = gateways_of(socket, index, AF_INET6);
-  gateways.insert(gateways.end(), more.begin(), more.end());
-  return gateways;
+std::vector<IpAddress> gateways_of(Socket& socket, int index, Family family) {
+  const int number = number_of(family);
+  rtmsg header{};
+  header.rtm_family = static_cast<unsigned char>(number);
+  header.rtm_protocol = kRouteProtocol;
+  Message query(RTM_GETROUTE, 0, header);
+  query.put_u32(RTA_OIF, static_cast<std::uint32_t>(index));
+  query.put_u32(RTA_TABLE, RT_TABLE_MAIN);
+  return socket.collect<IpAddress>(query, "cannot list default routes",
+                                   [&](const nlmsghdr& reply) { return parse_gateway(reply, number, index); });
 }
 
 std::vector<RouteEntry> all_routes(Socket& socket, Family family) {
@@ -502,6 +481,18 @@ std::optional<int> namespace_number(Socket& socket, int namespace_fd) {
   return number;
 }
 
+void keep_free_of_addresses(Socket& socket, const InterfaceName& link) {
+  Message message = link_change(link, std::nullopt);
+  message.nest(IFLA_AF_SPEC, [&] {
+    message.nest(AF_INET6, [&] { message.put_u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE); });
+  });
+  try {
+    socket.request(message, "cannot set the address generation mode");
+  } catch (const Error&) {
+    // Ignored: a kernel without IPv6, or an MTU too small for it. Nothing depends on it but speed.
+  }
+}
+
 void add_bridge(Socket& socket, const BridgeState& bridge) {
   Message message = new_link(bridge.name, NLM_F_CREATE | NLM_F_EXCL, false);
   message.put_u32(IFLA_GROUP, bridge.group);
@@ -521,7 +512,7 @@ void add_bridge(Socket& socket, const BridgeState& bridge) {
   socket.request(with_mtu, fmt::format("cannot set the MTU of bridge '{}' to {}", bridge.name.str(), bridge.mtu));
 }
 
-void add_veth(Socket& host, Socket& inside, int namespace_fd, const VethState& veth) {
+void add_veth(Socket& host, int namespace_fd, const VethState& veth) {
   const std::string attempt = veth.bridge.str().empty() ? fmt::format("cannot add veth '{}'", veth.host.str())
                                                         : fmt::format("cannot add veth '{}' to bridge '{}'",
                                                                       veth.host.str(), veth.bridge.str());
@@ -531,7 +522,6 @@ void add_veth(Socket& host, Socket& inside, int namespace_fd, const VethState& v
   const int result = rtnl_link_build_add_request(pair.get(), NLM_F_CREATE | NLM_F_EXCL, &message);
   host.request(built(result, message, attempt), attempt);
   keep_free_of_addresses(host, veth.host);
-  keep_free_of_addresses(inside, veth.peer);
 }
 
 void change_link(Socket& socket, const InterfaceName& link, const step::LinkChange& to, std::string_view where) {

@@ -55,7 +55,7 @@ std::vector<InterfaceAddress> marked_addresses_of(Socket& socket, int index, std
 // The links that have such an address.
 std::set<int> links_with_marked_addresses(Socket& socket, std::uint8_t mark);
 // Gateways of the default routes through a link that carry our protocol number.
-std::vector<IpAddress> gateways_of(Socket& socket, int index);
+std::vector<IpAddress> gateways_of(Socket& socket, int index, Family family);
 
 struct RouteEntry {
   Subnet destination;
@@ -74,8 +74,12 @@ std::optional<int> namespace_number(Socket& socket, int namespace_fd);
 // ---- changing
 
 void add_bridge(Socket& socket, const BridgeState& bridge);
-// The peer goes into the namespace of `namespace_fd`, in which `inside` is a socket. Neither end gets an IPv6 address of its own accord.
-void add_veth(Socket& host, Socket& inside, int namespace_fd, const VethState& veth);
+// The peer goes into the namespace of `namespace_fd`.
+void add_veth(Socket& host, int namespace_fd, const VethState& veth);
+// No fe80:: address by itself, with its duplicate address detection and multicast reports: with hundreds of ports in a
+// bridge that is half of the time an attach takes. The kernel ignores it in the message that makes the pair. It works
+// as long as there is no carrier, that is until the peer is up.
+void keep_free_of_addresses(Socket& socket, const InterfaceName& link);
 // `where` follows the link's name in an error: " in namespace '3fa2…'", or nothing.
 void change_link(Socket& socket, const InterfaceName& link, const step::LinkChange& to, std::string_view where = {});
 void add_address(Socket& socket, const InterfaceName& link, const InterfaceAddress& address, std::uint8_t mark,

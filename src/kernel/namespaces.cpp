@@ -24,29 +24,66 @@ constexpr std::size_t kMostOpen = 128;
 
 constexpr std::string_view kLinkPrefix = "mb-";
 
-}  // namespace
-
-Inside::Inside(netns::Namespace opened)
-    : handle(std::move(opened)), route(netns::run_in(handle, [] { return Socket(NETLINK_ROUTE); })) {}
-
-SpareNamespace::SpareNamespace()
-    : space_([this] {
-        socket_.emplace(NETLINK_ROUTE);
-        // Every new namespace gets it; done here, nobody waits for it. The step that asks for it finds it done.
-        step::LinkChange up;
-        up.up = true;
-        change_link(*socket_, InterfaceName::parse("lo"), up);
-      }) {}
-
-Inside SpareNamespace::take() {
-  taken_ = true;
-  auto made = space_.take();
-  return {std::move(made), std::move(*socket_)};
+// On a thread that is in the new namespace. Every new one gets its lo up; the step that asks for it finds it done.
+Socket socket_in_new_one() {
+  Socket socket(NETLINK_ROUTE);
+  step::LinkChange up;
+  up.up = true;
+  change_link(socket, InterfaceName::parse("lo"), up);
+  return socket;
 }
 
-std::shared_ptr<SpareNamespace> begin_namespace() { return std::make_shared<SpareNamespace>(); }
+Inside new_one() {
+  std::optional<Socket> socket;
+  auto made = netns::Namespace::create([&socket] { socket.emplace(socket_in_new_one()); });
+  return {std::move(made), std::move(*socket)};
+}
 
-Namespaces::Namespaces(std::string state_dir, std::string link_dir, std::shared_ptr<SpareNamespace> spare)
+}  // namespace
+
+struct NamespaceInTheMaking {
+  explicit NamespaceInTheMaking(netns::Worker& worker)
+      : space(worker, [this] { socket.emplace(socket_in_new_one()); }) {}
+
+  std::optional<Socket> socket;
+  netns::NamespaceToCome space;  // goes first: it is what fills the socket
+};
+
+Inside::Inside(netns::Namespace opened)
+    : handle_(std::move(opened)), route_(netns::run_in(handle_, [] { return Socket(NETLINK_ROUTE); })) {}
+
+Socket& Inside::route() {
+  if (coming_) {
+    const auto coming = std::move(coming_);
+    coming->space.settle();
+    route_ = std::move(coming->socket);
+  }
+  return *route_;
+}
+
+SpareNamespaces::SpareNamespaces(netns::Worker& worker, std::size_t count) : worker_(worker), left_(count) {
+  begin_next();
+}
+
+void SpareNamespaces::begin_next() {
+  if (left_ == 0) return;
+  --left_;
+  next_ = std::make_shared<NamespaceInTheMaking>(worker_);
+}
+
+Inside SpareNamespaces::take() {
+  if (!next_) return new_one();
+  auto coming = std::move(next_);
+  auto made = coming->space.take();
+  begin_next();
+  return {std::move(made), std::move(coming)};
+}
+
+std::shared_ptr<SpareNamespaces> begin_namespaces(netns::Worker& worker, std::size_t count) {
+  return std::make_shared<SpareNamespaces>(worker, count);
+}
+
+Namespaces::Namespaces(std::string state_dir, std::string link_dir, std::shared_ptr<SpareNamespaces> spare)
     : state_dir_(std::move(state_dir)), link_dir_(std::move(link_dir)), spare_(std::move(spare)) {}
 
 std::string Namespaces::pin_path(const Id& container) const { return pins_dir() + "/" + container; }
@@ -65,7 +102,7 @@ std::vector<Id> Namespaces::pins() const {
 
 Inside Namespaces::made_or_opened(const std::string& source) {
   if (!source.empty()) return Inside(netns::Namespace::open(source));
-  return spare_ && spare_->is_there() ? spare_->take() : SpareNamespace().take();
+  return spare_ ? spare_->take() : new_one();
 }
 
 void Namespaces::pin(const Id& container, const std::string& source) {
@@ -74,7 +111,7 @@ void Namespaces::pin(const Id& container, const std::string& source) {
   // An empty file may have been left by a process that was killed between making it and mounting on it.
   if (!is_pinned(container)) netns::unpin(pin_path(container));
   auto made = made_or_opened(source);
-  netns::pin(made.handle, pin_path(container));
+  netns::pin(made.handle(), pin_path(container));
   // The steps that follow want to go inside, and it is open already.
   try {
     if (open_.size() < kMostOpen) open_.emplace(container, std::move(made));

@@ -18,36 +18,48 @@
 
 namespace mb::kernel {
 
-// An open namespace and a route socket in it.
-struct Inside {
-  netns::Namespace handle;
-  Socket route;
+struct NamespaceInTheMaking;
 
+// An open namespace and a route socket in it.
+class Inside {
+ public:
   explicit Inside(netns::Namespace opened);
-  Inside(netns::Namespace made, Socket socket) : handle(std::move(made)), route(std::move(socket)) {}
+  Inside(netns::Namespace made, Socket socket) : handle_(std::move(made)), route_(std::move(socket)) {}
+  // One whose socket is still to come.
+  Inside(netns::Namespace made, std::shared_ptr<NamespaceInTheMaking> coming)
+      : handle_(std::move(made)), coming_(std::move(coming)) {}
+
+  const netns::Namespace& handle() const { return handle_; }
+  // Throws what opening it threw.
+  Socket& route();
+
+ private:
+  netns::Namespace handle_;
+  std::optional<Socket> route_;
+  std::shared_ptr<NamespaceInTheMaking> coming_;
 };
 
-// A new namespace with lo up, made while its owner goes on. One that is not taken is gone without a trace.
-class SpareNamespace {
+// New namespaces with lo up, each made while its owner goes on. One that is not taken is gone without a trace.
+class SpareNamespaces {
  public:
-  SpareNamespace();
+  // `count`: so many will be asked for, most likely. The worker must outlive this.
+  SpareNamespaces(netns::Worker& worker, std::size_t count);
 
-  bool is_there() const { return !taken_; }
-  // Until no other thread is at work any more.
-  void wait() noexcept { space_.wait(); }
-  // Waits for it; throws what making it threw. Only once.
+  // Waits for it; throws what making it threw. The next one is begun, if it is wanted.
   Inside take();
 
  private:
-  bool taken_ = false;
-  std::optional<Socket> socket_;
-  netns::NamespaceToCome space_;
+  void begin_next();
+
+  netns::Worker& worker_;
+  std::size_t left_;
+  std::shared_ptr<NamespaceInTheMaking> next_;
 };
 
 class Namespaces {
  public:
   // `state_dir`, `link_dir` and `spare` as in Config.
-  Namespaces(std::string state_dir, std::string link_dir, std::shared_ptr<SpareNamespace> spare);
+  Namespaces(std::string state_dir, std::string link_dir, std::shared_ptr<SpareNamespaces> spare);
 
   std::string pin_path(const Id& container) const;
   bool is_pinned(const Id& container) const;
@@ -79,7 +91,7 @@ class Namespaces {
 
   std::string state_dir_;
   std::string link_dir_;
-  std::shared_ptr<SpareNamespace> spare_;
+  std::shared_ptr<SpareNamespaces> spare_;
   std::map<Id, Inside> open_;
 };
 

@@ -276,6 +276,14 @@ std::optional<int> Socket::link_index(std::string_view name) const {
   return ask_for_link(SIOCGIFINDEX, name, answer) ? std::optional(answer.ifr_ifindex) : std::nullopt;
 }
 
+std::optional<std::string> Socket::link_name(int index) const {
+  ifreq answer{};
+  answer.ifr_ifindex = index;
+  if (::ioctl(fd_.get(), SIOCGIFNAME, &answer) == 0) return std::string(answer.ifr_name);
+  if (errno == ENODEV) return std::nullopt;
+  throw system_failure(fmt::format("cannot look for link number {}", index), errno);
+}
+
 bool Socket::is_link_up(std::string_view name) const {
   ifreq answer{};
   return ask_for_link(SIOCGIFFLAGS, name, answer) && (answer.ifr_flags & IFF_UP) != 0;

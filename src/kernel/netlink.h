@@ -126,9 +126,10 @@ class Socket {
     return found;
   }
 
-  // The number of a link in the socket's namespace, and whether it is up. Takes a twentieth of the time that
+  // The number of a link in the socket's namespace, its name, and whether it is up. Takes a twentieth of the time that
   // RTM_GETLINK takes to tell all of it.
   std::optional<int> link_index(std::string_view name) const;
+  std::optional<std::string> link_name(int index) const;
   bool is_link_up(std::string_view name) const;
 
   // Many at once, in this order; throws the first failure that is not `tolerated`, after all were tried.

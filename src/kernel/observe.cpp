@@ -105,22 +105,26 @@ void Observer::observe_veth(const Scope& scope, const InterfaceName& name, Id co
   if (container.empty() && link->peer_nsid) container = container_by_number(*link->peer_nsid);
   veth.container = container;
   const bool has_inside = link->kind == "veth" && !container.empty() && !goes;
-  if (has_inside && namespaces_.is_pinned(container)) observe_peer(veth, *link);
+  if (has_inside && namespaces_.is_pinned(container)) observe_peer(scope, veth, *link);
   actual_.veths.emplace(name, std::move(veth));
 }
 
 // The other end counts only if it is in the container's own namespace.
-void Observer::observe_peer(VethState& veth, const Link& host) {
+void Observer::observe_peer(const Scope& scope, VethState& veth, const Link& host) {
   Inside& inside = namespaces_.inside(veth.container);
-  if (!host.peer_nsid || namespace_number(host_, inside.handle.fd()) != host.peer_nsid) return;
-  const auto peer = find_link(inside.route, host.peer_index);
+  if (!host.peer_nsid || namespace_number(host_, inside.handle().fd()) != host.peer_nsid) return;
+  const auto peer = find_link(inside.route(), host.peer_index);
   if (!peer) return;
   veth.peer = name_or_none(peer->name);
   veth.mac = peer->mac;
   veth.mtu = peer->mtu;
   veth.peer_up = peer->up;
-  veth.addresses = addresses_of(inside.route, peer->index);
-  veth.gateways = gateways_of(inside.route, peer->index);
+  veth.addresses = addresses_of(inside.route(), peer->index);
+  for (const Family family : {Family::v4, Family::v6}) {
+    if (family == Family::v6 && !scope.ipv6 && !scope.everything) continue;
+    const auto gateways = gateways_of(inside.route(), peer->index, family);
+    veth.gateways.insert(veth.gateways.end(), gateways.begin(), gateways.end());
+  }
 }
 
 void Observer::observe_namespace(const Scope& scope, const Id& container, const std::string& link_name) {
@@ -128,7 +132,7 @@ void Observer::observe_namespace(const Scope& scope, const Id& container, const 
   NamespaceState state;
   state.container = container;
   if (!scope.going.contains(container)) {
-    state.loopback_up = namespaces_.inside(container).route.is_link_up("lo");
+    state.loopback_up = namespaces_.inside(container).route().is_link_up("lo");
   }
   if (!link_name.empty() && namespaces_.is_linked(container, link_name)) state.link_name = link_name;
   actual_.namespaces.emplace(container, std::move(state));
@@ -164,8 +168,8 @@ InterfaceName Observer::bridge_name(int index) {
   if (index == 0) return {};
   const auto known = bridge_names_.find(index);
   if (known != bridge_names_.end()) return known->second;
-  const auto link = find_link(host_, index);
-  return bridge_names_[index] = link ? name_or_none(link->name) : InterfaceName();
+  const auto name = host_.link_name(index);
+  return bridge_names_[index] = name ? name_or_none(*name) : InterfaceName();
 }
 
 Id Observer::container_by_number(int number) {

@@ -33,7 +33,7 @@ class Observer {
   Scope widened(const Scope& scope);
   void observe_bridge(const InterfaceName& name);
   void observe_veth(const Scope& scope, const InterfaceName& name, Id container);
-  void observe_peer(VethState& veth, const Link& host);
+  void observe_peer(const Scope& scope, VethState& veth, const Link& host);
   void observe_namespace(const Scope& scope, const Id& container, const std::string& link_name);
   void observe_leftovers(const Scope& scope);
   void observe_directory(const Scope& scope, const Id& container);

@@ -84,7 +84,7 @@ void write_state(const SysctlKey& key, const SysctlState& to) {
 template <class Function>
 auto in_place_of(Namespaces& namespaces, const Id& container, Function function) {
   if (container.empty()) return function();
-  return netns::run_in(namespaces.inside(container).handle, function);
+  return netns::run_in(namespaces.inside(container).handle(), function);
 }
 
 }  // namespace

@@ -159,7 +159,7 @@ struct Scope {
   std::set<Id> name_servers;     // networks
   std::set<Id> going;            // of all these, those of which only matters whether they are still there
   std::vector<FlowQuery> flows;
-  bool ipv6 = false;           // look at the tables of ip6tables too (with `everything`: at those there are anyway)
+  bool ipv6 = false;  // in use: look at ip6tables and default routes too (with `everything`: at what there is anyway)
   std::set<TableKey> settled;  // tables not to be looked at again: nothing was changed in them
 };
 

@@ -54,7 +54,9 @@ TEST_F(KernelObserve, ReturnsAddressesAndGatewaysOfBothFamilies) {
   add_veth();
   apply(step::AddAddress{{kContainer, veth().peer}, cidr("fd00:6d62::2", 64)});
   apply(step::AddDefaultRoute{{kContainer, veth().peer}, IpAddress::parse("fd00:6d62::1")});
-  const auto found = kernel_->observe(scope()).veths.at(veth().host);
+  Scope both = scope();
+  both.ipv6 = true;
+  const auto found = kernel_->observe(both).veths.at(veth().host);
   EXPECT_THAT(found.addresses, ElementsAre(cidr("172.18.0.2", 16), cidr("fd00:6d62::2", 64)));
   EXPECT_THAT(found.gateways, ElementsAre(IpAddress::parse("172.18.0.1"), IpAddress::parse("fd00:6d62::1")));
 }

@@ -23,6 +23,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <optional>
 #include <set>
@@ -230,25 +231,148 @@ bool reports_a_removed_link(int events) {
   return false;
 }
 
-TEST(NamespaceToCome, HasRunTheFunctionInsideWhenItIsTaken) {
+TEST(NamespaceToCome, HasRunTheFunctionInsideWhenItIsSettled) {
+  netns::Worker worker;
   std::uint64_t cookie = 0;
-  netns::NamespaceToCome coming([&cookie] { cookie = Namespace::current_cookie(); });
+  netns::NamespaceToCome coming(worker, [&cookie] { cookie = Namespace::current_cookie(); });
   const Namespace box = coming.take();
+  coming.settle();
   EXPECT_EQ(box.cookie(), cookie);
   EXPECT_NE(box.cookie(), Namespace::current_cookie());
 }
 
-TEST(NamespaceToCome, ThrowsWhenItIsTakenWhatTheFunctionInsideThrew) {
-  netns::NamespaceToCome coming([] { throw std::runtime_error("inside"); });
-  EXPECT_THROW((void)coming.take(), std::runtime_error);
+TEST(NamespaceToCome, ThrowsWhatTheFunctionInsideThrew) {
+  netns::Worker worker;
+  netns::NamespaceToCome coming(worker, [] { throw std::runtime_error("inside"); });
+  EXPECT_NO_THROW((void)coming.take());
+  EXPECT_THROW(coming.settle(), std::runtime_error);
 }
 
 TEST(NamespaceToCome, NeedNotBeTaken) {
+  netns::Worker worker;
+  int runs = 0;
+  {
+    const netns::NamespaceToCome coming(worker, [&runs] { ++runs; });
+  }
+  EXPECT_LE(runs, 1);  // it may not have been begun
+  const int before = runs;
+  worker.begin([] {}).finish();
+  EXPECT_EQ(runs, before);
+}
+
+TEST(NamespaceToCome, LeavesTheWorkerWhereItWas) {
+  netns::Worker worker;
+  netns::NamespaceToCome good(worker, [] {});
+  netns::NamespaceToCome bad(worker, [] { throw std::runtime_error("inside"); });
+  std::uint64_t cookie = 0;
+  auto further = worker.begin([&cookie] { cookie = Namespace::current_cookie(); });
+  further.finish();
+  EXPECT_EQ(cookie, Namespace::current_cookie());
+  EXPECT_NE(good.take().cookie(), cookie);
+  EXPECT_THROW(bad.settle(), std::runtime_error);
+}
+
+// ------------------------------------------------------------------ the worker
+
+// Holds the worker up until it goes.
+class Obstacle {
+ public:
+  explicit Obstacle(netns::Worker& worker)
+      : task_(worker.begin([this] {
+          in_the_way_.set_value();
+          released_.get_future().wait();
+        })) {
+    in_the_way_.get_future().wait();
+  }
+  ~Obstacle() { released_.set_value(); }
+
+ private:
+  std::promise<void> in_the_way_;
+  std::promise<void> released_;
+  netns::Worker::Task task_;
+};
+
+TEST(Worker, DoesWhatItWasGivenOnAnotherThread) {
+  netns::Worker worker;
+  std::thread::id where;
+  worker.begin([&where] { where = std::this_thread::get_id(); }).finish();
+  EXPECT_NE(where, std::this_thread::get_id());
+  EXPECT_NE(where, std::thread::id());
+}
+
+TEST(Worker, WhatItHasNotComeToIsDoneByWhoeverNeedsIt) {
+  netns::Worker worker;
+  const Obstacle obstacle(worker);
+  std::thread::id where;
+  worker.offer([&where] { where = std::this_thread::get_id(); }).finish();
+  EXPECT_EQ(where, std::this_thread::get_id());
+}
+
+TEST(Worker, IsHelpedWithWhatIsNotBoundToIt) {
+  netns::Worker worker;
+  const Obstacle obstacle(worker);
+  std::thread::id where;
+  bool ran = false;
+  auto free = worker.offer([&where] { where = std::this_thread::get_id(); });
+  {
+    const auto bound = worker.begin([&ran] { ran = true; });
+    worker.help();
+    EXPECT_FALSE(ran);
+  }
+  EXPECT_EQ(where, std::this_thread::get_id());
+  free.finish();
+}
+
+TEST(Worker, NeedsNoThreadForWhatIsOnlyOffered) {
+  netns::Worker worker;
+  std::thread::id where;
+  auto task = worker.offer([&where] { where = std::this_thread::get_id(); });
+  task.finish();
+  EXPECT_EQ(where, std::this_thread::get_id());
+}
+
+TEST(Worker, TellsWhatFailed) {
+  netns::Worker worker;
+  const auto fail = [] { throw std::runtime_error("why"); };
+  EXPECT_THROW(worker.begin(fail).finish(), std::runtime_error);
+  EXPECT_THROW(worker.begin(fail).finish(), std::runtime_error);
+  EXPECT_THROW(netns::Worker().offer(fail).finish(), std::runtime_error);
+}
+
+TEST(Worker, DropsWhatNobodyWaitsForAnyMore) {
+  netns::Worker worker;
   bool ran = false;
   {
-    const netns::NamespaceToCome coming([&ran] { ran = true; });
+    const Obstacle obstacle(worker);
+    (void)worker.offer([&ran] { ran = true; });
   }
-  EXPECT_TRUE(ran);  // its end was waited for
+  worker.wait();
+  EXPECT_FALSE(ran);
+}
+
+TEST(Worker, BeginsAgainAfterItWasClosedOrHasLeft) {
+  netns::Worker worker;
+  int done = 0;
+  worker.begin([&] { ++done; }).finish();
+  worker.close();
+  worker
+      .begin([&] {
+        ++done;
+        worker.leave();
+      })
+      .finish();
+  worker.begin([&] { ++done; }).finish();
+  EXPECT_EQ(done, 3);
+}
+
+TEST(Worker, WhatWaitsBehindALeavingThreadIsDoneAllTheSame) {
+  netns::Worker worker;
+  bool ran = false;
+  auto last = worker.begin([&worker] { worker.leave(); });
+  auto stranded = worker.offer([&ran] { ran = true; });
+  last.finish();
+  stranded.finish();
+  EXPECT_TRUE(ran);
 }
 
 TEST(Pin, KeepsTheNamespaceWhenAllHandlesAreClosed) {
