@@ -67,6 +67,19 @@ const step::SetSysctl* host_sysctl(const Step& step) {
   return set != nullptr && set->key.container.empty() ? set : nullptr;
 }
 
+// Of so many links that another thread is worth its while.
+bool deletes_many_links(const Step& step) {
+  constexpr std::size_t kMany = 16;
+  const auto* links = std::get_if<step::DeleteLinks>(&step);
+  return links != nullptr && links->links.size() >= kMany;
+}
+
+// What a container leaves behind in the file system. Shares nothing with links.
+bool is_about_files(const Step& step) {
+  return std::holds_alternative<step::UnlinkNamespace>(step) || std::holds_alternative<step::UnpinNamespaces>(step) ||
+         std::holds_alternative<step::RemoveDirectory>(step);
+}
+
 // The bridge (or the host's end of a pair) that a step makes or changes; none if it is about something else.
 const InterfaceName* changed_host_link(const Step& step) {
   const auto on_host = [](const LinkRef& link) { return link.container.empty() ? &link.name : nullptr; };
@@ -175,8 +188,12 @@ Plan Passage::forget_late_flows(Plan left) {
   return left;
 }
 
-void Passage::apply(const Step& step) {
+void Passage::tell(const Step& step) const {
   if (setup_.report) setup_.report(print(step, name_of_));
+}
+
+void Passage::apply(const Step& step) {
+  tell(step);
   session_.kernel->apply(step);
 }
 
@@ -305,18 +322,50 @@ Plan Passage::pin_again() {
   return pinned;
 }
 
+void Passage::try_one(const Step& step, std::vector<Error>& failures) {
+  try {
+    session_.kernel->apply(step);
+  } catch (const std::exception& failure) {
+    failures.push_back(as_error(failure));
+  }
+}
+
+// The kernel takes its time over many links; what lies in files goes meanwhile.
+void Passage::try_beside(const Step& deleting, const Plan& files, std::vector<Error>& failures) {
+  for (const auto& file : files) tell(file);
+  std::vector<Error> beside;
+  auto tidying = session_.worker->begin([&] {
+    for (const auto& file : files) try_one(file, beside);
+  });
+  session_.worker->close();
+  try_one(deleting, failures);
+  tidying.finish();
+  failures.insert(failures.end(), beside.begin(), beside.end());
+}
+
+// Carries out every step, whatever becomes of the others.
+std::vector<Error> Passage::try_all() {
+  std::vector<Error> failures;
+  Plan files;
+  const bool many = std::any_of(plan_.begin(), plan_.end(), deletes_many_links);
+  if (many) std::copy_if(plan_.begin(), plan_.end(), std::back_inserter(files), is_about_files);
+  for (const auto& step : plan_) {
+    if (many && is_about_files(step)) continue;
+    tell(step);
+    if (deletes_many_links(step)) {
+      try_beside(step, files, failures);
+    } else {
+      try_one(step, failures);
+    }
+  }
+  return failures;
+}
+
 Outcome Passage::roll_forward() {
   write_down_first();
   const auto pinned = pin_again();
   remember_sysctls();
-  std::vector<Error> failures;
-  for (const auto& step : plan_) {
-    try {
-      apply(step);
-    } catch (const std::exception& failure) {
-      failures.push_back(as_error(failure));
-    }
-  }
+  auto failures = try_all();
   if (failures.empty()) {
     if (const auto left = left_over(); !left.empty()) {
       failures.emplace_back(ErrorKind::failed, fmt::format("still to do: {}", print(left.front(), name_of_)));

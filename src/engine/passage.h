@@ -40,7 +40,11 @@ class Passage {
   Plan remaining();
   Plan left_over();
   Plan forget_late_flows(Plan left);
+  void tell(const Step& step) const;
   void apply(const Step& step);
+  void try_one(const Step& step, std::vector<Error>& failures);
+  void try_beside(const Step& deleting, const Plan& files, std::vector<Error>& failures);
+  std::vector<Error> try_all();
   Plan pin_again();
   void undo(std::size_t failed, Error& cause);
   void remember_sysctls();

@@ -316,13 +316,19 @@ void put_frame_filter(Message& message, bool on) {
 }
 
 // libnl has no words for `isolated`.
-void put_port_options(Message& message, const step::LinkChange& to) {
+void put_port_options(Message& message, std::optional<bool> hairpin, std::optional<bool> isolated) {
   message.nest(IFLA_LINKINFO, [&] {
     message.put(IFLA_INFO_SLAVE_KIND, "bridge");
     message.nest(IFLA_INFO_SLAVE_DATA, [&] {
-      if (to.hairpin) message.put_u8(IFLA_BRPORT_MODE, *to.hairpin ? 1 : 0);
-      if (to.isolated) message.put_u8(IFLA_BRPORT_ISOLATED, *to.isolated ? 1 : 0);
+      if (hairpin) message.put_u8(IFLA_BRPORT_MODE, *hairpin ? 1 : 0);
+      if (isolated) message.put_u8(IFLA_BRPORT_ISOLATED, *isolated ? 1 : 0);
     });
+  });
+}
+
+void put_no_generated_address(Message& message) {
+  message.nest(IFLA_AF_SPEC, [&] {
+    message.nest(AF_INET6, [&] { message.put_u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE); });
   });
 }
 
@@ -483,9 +489,7 @@ std::optional<int> namespace_number(Socket& socket, int namespace_fd) {
 
 void keep_free_of_addresses(Socket& socket, const InterfaceName& link) {
   Message message = link_change(link, std::nullopt);
-  message.nest(IFLA_AF_SPEC, [&] {
-    message.nest(AF_INET6, [&] { message.put_u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE); });
-  });
+  put_no_generated_address(message);
   try {
     socket.request(message, "cannot set the address generation mode");
   } catch (const Error&) {
@@ -521,7 +525,19 @@ void add_veth(Socket& host, int namespace_fd, const VethState& veth) {
   nl_msg* message = nullptr;
   const int result = rtnl_link_build_add_request(pair.get(), NLM_F_CREATE | NLM_F_EXCL, &message);
   host.request(built(result, message, attempt), attempt);
-  keep_free_of_addresses(host, veth.host);
+  // The kernel takes none of these in the message that makes the pair.
+  const auto set_up = [&](bool with_generation_mode) {
+    Message settings = link_change(veth.host, std::nullopt);
+    if (!veth.alias.empty()) settings.put(IFLA_IFALIAS, veth.alias.data(), veth.alias.size());
+    if (!veth.bridge.str().empty()) put_port_options(settings, veth.hairpin, veth.isolated);
+    if (with_generation_mode) put_no_generated_address(settings);
+    host.request(settings, fmt::format("cannot set up veth '{}'", veth.host.str()));
+  };
+  try {
+    set_up(true);
+  } catch (const Error&) {
+    set_up(false);  // see keep_free_of_addresses()
+  }
 }
 
 void change_link(Socket& socket, const InterfaceName& link, const step::LinkChange& to, std::string_view where) {
@@ -539,11 +555,11 @@ void change_link(Socket& socket, const InterfaceName& link, const step::LinkChan
   }
   // The kernel looks at a port's options before it looks at the new master, so with a new one they take a second message.
   const bool has_port_options = to.hairpin || to.isolated;
-  if (has_port_options && !to.master) put_port_options(message, to);
+  if (has_port_options && !to.master) put_port_options(message, to.hairpin, to.isolated);
   socket.request(message, attempt);
   if (has_port_options && to.master) {
     Message port = link_change(link, std::nullopt);
-    put_port_options(port, to);
+    put_port_options(port, to.hairpin, to.isolated);
     socket.request(port, attempt);
   }
 }

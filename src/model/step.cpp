@@ -46,8 +46,9 @@ class StepPrinter {
     return fmt::format("add bridge {} ({})", s.bridge.name.str(), s.bridge.mac.str());
   }
   std::string operator()(const step::AddVeth& s) const {
-    return fmt::format("add veth {} in {}, its peer {} ({}) in {}", s.veth.host.str(), s.veth.bridge.str(),
-                       s.veth.peer.str(), s.veth.mac.str(), name(s.veth.container));
+    return fmt::format("add veth {} in {}{}{}, its peer {} ({}) in {}", s.veth.host.str(), s.veth.bridge.str(),
+                       s.veth.hairpin ? " hairpin on" : "", s.veth.isolated ? " isolated on" : "", s.veth.peer.str(),
+                       s.veth.mac.str(), name(s.veth.container));
   }
   std::string operator()(const step::ChangeLink& s) const {
     return fmt::format("set {}:{}", where(s.link), changes(s.to));

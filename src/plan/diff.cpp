@@ -275,8 +275,11 @@ class Differ {
       } else {
         if (present) make_room(name);
         phases_.links.emplace_back(step::AddVeth{wanted});
-        VethState fresh{name,        wanted.group, wanted.bridge, true,  false, false, {}, wanted.container,
-                        wanted.peer, wanted.mac,   wanted.mtu,    false, {},    {},    {}};
+        VethState fresh = wanted;
+        fresh.peer_up = false;
+        fresh.addresses.clear();
+        fresh.gateways.clear();
+        fresh.rested.clear();
         adjust_veth(wanted, fresh, true);
       }
     }

@@ -191,7 +191,7 @@ TEST_F(Plans, AsJsonAreOneDocument) {
   EXPECT_EQ(steps("exec web -- true")[0]["kind"], "run_command");
   EXPECT_EQ(steps("echo")[0]["kind"], "listen");
   EXPECT_EQ(steps("wait web")[0]["kind"], "wait");
-  EXPECT_EQ(steps("start web old").size(), 9U);
+  EXPECT_EQ(steps("start web old").size(), 8U);
   EXPECT_EQ(steps("network prune --filter label=x"), json::array());
   const auto restart = steps("restart web old");
   EXPECT_EQ(restart[0]["kind"], "send_signal");

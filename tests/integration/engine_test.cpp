@@ -254,6 +254,26 @@ TEST_F(Engine, TheBridgeKeepsItsMacWhilePortsComeAndGo) {
   EXPECT_EQ(mac_of(world_.host(), "br-test"), mac);
 }
 
+// So many that links and files go on two threads.
+TEST_F(Engine, OfManyThatGoOnlyWhatCannotGoStays) {
+  const std::string many = must("printf 'm%d ' $(seq 24)");
+  Program::must_mb("network create n1");
+  Program::must_mb("create --network n1 -p 80 " + many);
+  const std::string id = Program::json("inspect m7")[0]["id"];
+  const std::string folder = program_.state_dir() + "/containers/" + id;
+  must("mount --bind /dev/null " + folder + "/hosts");
+  const auto removed = Program::mb("rm " + many);
+  EXPECT_EQ(removed.status, 1);
+  EXPECT_THAT(removed.err, HasSubstr("containers/" + id));
+  EXPECT_THAT(must("minibridge ps -aq"), IsEmpty());
+  EXPECT_THAT(must("ls /run/netns"), IsEmpty());
+  EXPECT_THAT(must("ip -o link show type veth"), testing::Not(HasSubstr("mb")));
+  EXPECT_EQ(must("ls " + program_.state_dir() + "/containers"), id + "\n");
+  must("umount " + folder + "/hosts");
+  Program::must_mb("repair");
+  EXPECT_FALSE(std::filesystem::exists(folder));
+}
+
 TEST_F(Engine, ATransactionOfManyNamesIsAllOrNothing) {
   Program::must_mb("create c1 c2 c3");
   const auto before = snapshot_host();

@@ -110,10 +110,6 @@ class KernelTest : public testing::Test {
 
   void add_veth() {
     apply(step::AddVeth{veth()});
-    step::LinkChange to;
-    to.hairpin = true;
-    to.alias = veth().alias;
-    apply(change({{}, veth().host}, to));
     apply(step::AddAddress{{kContainer, veth().peer}, veth().addresses.front()});
     apply(change({kContainer, veth().peer}, up()));
     apply(step::AddDefaultRoute{{kContainer, veth().peer}, veth().gateways.front()});

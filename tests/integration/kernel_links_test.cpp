@@ -77,6 +77,8 @@ TEST_F(KernelLinks, AddVethPutsBothEndsWhereTheyBelongWithOneQueueEach) {
   EXPECT_TRUE(is_up(host));
   EXPECT_EQ(host.at("num_tx_queues"), 1);
   EXPECT_EQ(host.at("num_rx_queues"), 1);
+  EXPECT_EQ(host.at("ifalias"), veth().alias);
+  EXPECT_THAT(must("bridge -d link show dev mb0123456789ab"), HasSubstr("hairpin on"));
   const auto peer = shown(inside(), "eth0");
   EXPECT_EQ(peer.at("address"), "02:6d:ac:12:00:02");
   EXPECT_FALSE(is_up(peer));

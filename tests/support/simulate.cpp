@@ -63,8 +63,6 @@ class World {
     require(state_.bridges.contains(s.veth.bridge), "veth into no bridge");
     VethState veth = s.veth;
     veth.up = true;
-    veth.hairpin = false;
-    veth.alias.clear();
     veth.peer_up = false;
     veth.addresses.clear();
     veth.gateways.clear();

@@ -86,11 +86,11 @@ std::vector<std::string> kinds(const Plan& plan) {
 }
 
 TEST_F(Diff, AddsIsolationThenLinksThenPublishedPorts) {
-  EXPECT_EQ(kinds(first_), (std::vector<std::string>{
-                               "commit raw",     "commit filter", "set_sysctl",  "make_directory",    "write_file",
-                               "write_file",     "write_file",    "write_file",  "pin_namespace",     "change_link",
-                               "link_namespace", "add_bridge",    "add_address", "change_link",       "add_veth",
-                               "change_link",    "add_address",   "change_link", "add_default_route", "commit nat"}));
+  EXPECT_EQ(kinds(first_),
+            (std::vector<std::string>{"commit raw", "commit filter", "set_sysctl", "make_directory", "write_file",
+                                      "write_file", "write_file", "write_file", "pin_namespace", "change_link",
+                                      "link_namespace", "add_bridge", "add_address", "change_link", "add_veth",
+                                      "add_address", "change_link", "add_default_route", "commit nat"}));
 }
 
 TEST_F(Diff, IsEmptyWhenAllIsAsItShouldBe) { EXPECT_EQ(text_of(plan()), ""); }
@@ -191,8 +191,7 @@ const std::vector<Accident>& accidents() {
        },
        ""},
       {"veth gone", [](KernelState& w) { w.veths.clear(); },
-       "add veth mb-.0.2 in br-n, its peer eth0 (02:6d:0a:00:00:02) in 'id-web'\n"
-       "set mb-.0.2: hairpin on alias 'minibridge:3fa2c19b'\n"
+       "add veth mb-.0.2 in br-n hairpin on, its peer eth0 (02:6d:0a:00:00:02) in 'id-web'\n"
        "add address 10.0.0.2/24 to eth0 in 'id-web'\n"
        "set eth0 in 'id-web': up\n"
        "add route default via 10.0.0.1 on eth0 in 'id-web'\n"},
@@ -220,8 +219,7 @@ const std::vector<Accident>& accidents() {
       {"peer renamed", [](KernelState& w) { veth(w).peer = InterfaceName::parse("eth7"); },
        "take down mb-.0.2\n"
        "delete mb-.0.2\n"
-       "add veth mb-.0.2 in br-n, its peer eth0 (02:6d:0a:00:00:02) in 'id-web'\n"
-       "set mb-.0.2: hairpin on alias 'minibridge:3fa2c19b'\n"
+       "add veth mb-.0.2 in br-n hairpin on, its peer eth0 (02:6d:0a:00:00:02) in 'id-web'\n"
        "add address 10.0.0.2/24 to eth0 in 'id-web'\n"
        "set eth0 in 'id-web': up\n"
        "add route default via 10.0.0.1 on eth0 in 'id-web'\n"},
