@@ -96,8 +96,9 @@ void Worker::have_thread() {
 }
 
 // Takes it out of the queue; the lock is given back while it is done.
-void Worker::carry_out(std::shared_ptr<Job> job, std::unique_lock<std::mutex>& lock) noexcept {
-  std::erase(queue_, job);
+void Worker::carry_out(const Queue::iterator& which, std::unique_lock<std::mutex>& lock) noexcept {
+  const auto job = *which;
+  queue_.erase(which);
   job->state = State::begun;
   lock.unlock();
   try {
@@ -115,7 +116,7 @@ void Worker::run() noexcept {
     to_do_.wait(lock, [this] { return ending_ || !queue_.empty(); });
     if (queue_.empty()) break;
     at_work_ = true;
-    carry_out(queue_.front(), lock);
+    carry_out(queue_.begin(), lock);
     at_work_ = false;
     done_.notify_all();
   }
@@ -128,7 +129,7 @@ void Worker::help() noexcept {
   while (true) {
     const auto free = std::find_if(queue_.begin(), queue_.end(), [](const auto& job) { return !job->bound; });
     if (free == queue_.end()) return;
-    carry_out(*free, lock);
+    carry_out(free, lock);
   }
 }
 

@@ -70,19 +70,20 @@ class Worker {
     State state = State::waiting;
     std::exception_ptr failure;
   };
+  using Queue = std::deque<std::shared_ptr<Job>>;
 
   void have_thread();
   void run() noexcept;
   void bring_here() noexcept;
   Task add(std::function<void()> work, bool bound);
-  void carry_out(std::shared_ptr<Job> job, std::unique_lock<std::mutex>& lock) noexcept;
+  void carry_out(const Queue::iterator& which, std::unique_lock<std::mutex>& lock) noexcept;
   bool withdraw(const std::shared_ptr<Job>& job) noexcept;
   void wait_for(const Job& job) noexcept;
 
   std::mutex mutex_;
   std::condition_variable to_do_;
   std::condition_variable done_;
-  std::deque<std::shared_ptr<Job>> queue_;
+  Queue queue_;
   bool running_ = false;  // the thread
   bool at_work_ = false;
   bool ending_ = false;  // when there is nothing to do any more

@@ -95,6 +95,7 @@ Figure attach_dual(int rounds) {
 // From outside through a published port, established before the others are published.
 Figure throughput(int rounds) {
   constexpr int kMany = 999;
+  const OnOneProcessor one;
   const test::World world;
   const Host host;
   host.add({"web"}, 8080);

@@ -53,6 +53,16 @@ void read_pieces(int fd) {
 
 }  // namespace
 
+OnOneProcessor::OnOneProcessor() {
+  or_throw(::sched_getaffinity(0, sizeof before_, &before_), "the processors");
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(static_cast<unsigned>(::sched_getcpu()), &here);
+  or_throw(::sched_setaffinity(0, sizeof here, &here), "one processor");
+}
+
+OnOneProcessor::~OnOneProcessor() { (void)::sched_setaffinity(0, sizeof before_, &before_); }
+
 Stream::Stream(const netns::Namespace& from, const std::string& address, std::uint16_t port,
                const netns::Namespace& server, std::uint16_t server_port)
     : client_(tcp_socket(from)) {

@@ -3,6 +3,8 @@
 // One TCP connection that carries as much as it can, through whatever lies between two namespaces.
 #pragma once
 
+#include <sched.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,6 +13,19 @@
 #include "netns/netns.h"
 
 namespace mb::bench {
+
+// The calling thread, and those it starts, stay on one processor. What takes two threads then takes the time of their work,
+// and not more or less according to where the scheduler has put them.
+class OnOneProcessor {
+ public:
+  OnOneProcessor();
+  ~OnOneProcessor();
+  OnOneProcessor(const OnOneProcessor&) = delete;
+  OnOneProcessor& operator=(const OnOneProcessor&) = delete;
+
+ private:
+  cpu_set_t before_{};
+};
 
 class Stream {
  public:
