@@ -99,8 +99,10 @@ std::uint32_t accept_ra_in(const Attributes& link) {
   return number_at(link.nested(IFLA_AF_SPEC).nested(AF_INET6).bytes(IFLA_INET6_CONF), DEVCONF_ACCEPT_RA);
 }
 
-bool filters_frames_in(const Attributes& bridge) {
-  return bridge.u8(IFLA_BR_NF_CALL_IPTABLES).value_or(0) != 0 && bridge.u8(IFLA_BR_NF_CALL_IP6TABLES).value_or(0) != 0;
+std::optional<bool> filters_frames_in(const Attributes& bridge) {
+  const bool v4 = bridge.u8(IFLA_BR_NF_CALL_IPTABLES).value_or(0) != 0;
+  const bool v6 = bridge.u8(IFLA_BR_NF_CALL_IP6TABLES).value_or(0) != 0;
+  return v4 == v6 ? std::optional(v4) : std::nullopt;
 }
 
 MacAddress mac_in(const Attributes& link) {

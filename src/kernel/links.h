@@ -35,7 +35,7 @@ struct Link {
   bool hairpin = false;
   bool isolated = false;
   bool route_localnet = false;
-  bool filters_frames = false;  // of a bridge
+  std::optional<bool> filters_frames = false;  // of a bridge; none: in one family only
   std::uint32_t accept_ra = 0;
 };
 

@@ -54,8 +54,9 @@ struct BridgeState {
   bool up = true;
   bool route_localnet = true;   // so that 127.0.0.1:published reaches the container
   std::uint32_t accept_ra = 0;  // a container's router advertisements could give the host a default route
-  // iptables sees what its ports say to each other, whatever bridge-nf-call-iptables says of all bridges
-  bool filters_frames = false;
+  // iptables sees what its ports say to each other, whatever bridge-nf-call-iptables says of all bridges; none: only one of
+  // the two families' tables does
+  std::optional<bool> filters_frames = false;
   bool adopted = false;  // desired: somebody else's; of it only the addresses with our mark are ours
   std::string alias;
   std::vector<InterfaceAddress> addresses;

@@ -227,7 +227,10 @@ class Differ {
     step::LinkChange before;
     note(to.mac, before.mac, wanted.mac, present.mac);
     if (wanted.mtu != 0) note(to.mtu, before.mtu, wanted.mtu, present.mtu);
-    note(to.filters_frames, before.filters_frames, wanted.filters_frames, present.filters_frames);
+    if (wanted.filters_frames != present.filters_frames) {
+      to.filters_frames = wanted.filters_frames;
+      before.filters_frames = present.filters_frames;
+    }
     note(to.route_localnet, before.route_localnet, wanted.route_localnet, present.route_localnet);
     note(to.accept_ra, before.accept_ra, wanted.accept_ra, present.accept_ra);
     note(to.alias, before.alias, wanted.alias, present.alias);

@@ -119,6 +119,7 @@ const std::vector<Damage> kDamages{
     {"ThePortOutOfTheBridge", "ip link set $LINK nomaster", "br-n1"},
     {"ThePortWithoutHairpin", "ip link set $LINK type bridge_slave hairpin off", "hairpin"},
     {"NoRouteLocalnet", "sysctl -qw net.ipv4.conf.br-n1.route_localnet=0", "route_localnet"},
+    {"FramesFilteredInOneFamily", "ip link set br-n1 type bridge nf_call_ip6tables 1", "nf_call_iptables off"},
     {"RouterAdvertisementsBelieved", "sysctl -qw net.ipv6.conf.br-n1.accept_ra=2", "accept_ra"},
     {"ForwardingOff", "sysctl -qw net.ipv4.ip_forward=0", "ip_forward"},
     {"TheRouteInsideDeleted", "ip netns exec mb-web ip route del default", "default"},

@@ -172,7 +172,9 @@ void damage_bridge(KernelState& world, Random& random, const Identity& identity)
       bridge.up = false;
       return;
     case 6: bridge.accept_ra = 2; return;
-    case 7: bridge.filters_frames = !bridge.filters_frames; return;
+    case 7:
+      bridge.filters_frames = bridge.filters_frames == false ? std::optional<bool>() : std::optional(false);
+      return;
     default: {
       const auto name = bridge.name;
       world.bridges.erase(name);

@@ -545,7 +545,7 @@ TEST(RulesOfModes, PortsAreIsolatedWhereIptablesDoesNotSeeBridgedFrames) {
   input.containers = {container("web", {endpoint(n, "10.0.0.2")})};
   input.bridges_of = {n.id};
   const auto isolated = [&] { return desired(input).veths.begin()->second.isolated; };
-  const auto filters = [&] { return desired(input).bridges.begin()->second.filters_frames; };
+  const auto filters = [&] { return desired(input).bridges.begin()->second.filters_frames.value(); };
   EXPECT_TRUE(isolated());
   EXPECT_FALSE(filters());
   input.can_filter_frames = true;
