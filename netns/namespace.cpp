@@ -124,14 +124,16 @@ NamespaceToCome::NamespaceToCome(Worker& worker, std::function<void()> inside)
 
 // The thread has further work, which is not meant for the new namespace.
 void NamespaceToCome::make() {
-  const UniqueFd home = open_own_quickly();
+  UniqueFd home;
   const auto go_back = [&] {
-    if (::setns(home.get(), CLONE_NEWNET) != 0) worker_.leave();
+    if (home && ::setns(home.get(), CLONE_NEWNET) != 0) worker_.leave();
   };
   try {
+    home = open_own_quickly();
     made_.set_value(create_on_this_thread());
   } catch (...) {
     made_.set_exception(std::current_exception());
+    go_back();  // it may be there already
     return;
   }
   try {

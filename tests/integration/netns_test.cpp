@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -246,6 +247,17 @@ TEST(NamespaceToCome, ThrowsWhatTheFunctionInsideThrew) {
   netns::NamespaceToCome coming(worker, [] { throw std::runtime_error("inside"); });
   EXPECT_NO_THROW((void)coming.take());
   EXPECT_THROW(coming.settle(), std::runtime_error);
+}
+
+TEST(NamespaceToCome, ThrowsWhenThereIsNoDescriptorLeft) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  netns::Worker worker;
+  netns::NamespaceToCome coming(worker, [] {});
+  EXPECT_THROW((void)coming.take(), std::system_error);
+  ::setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST(NamespaceToCome, NeedNotBeTaken) {
