@@ -17,7 +17,7 @@ bool speaks_as(const std::string& who, const std::string& address) {
 
 }  // namespace
 
-void Attacks::iptables(const std::string& words) { must(either("iptables-legacy ", "ip6tables-legacy ") + words); }
+void Attacks::iptables(const std::string& words) { must(iptables_of(family()) + " " + words); }
 
 std::string Attacks::mac(const std::string& place) const { return mac_of(at(place), Setting::interface_of(place)); }
 

@@ -42,13 +42,6 @@ void change_input(const std::string& action) {
   }
 }
 
-// The host end of a link to outside, and the neighbour's end.
-void add_ipv6(const netns::Namespace& neighbour, const std::string& link, const std::string& prefix) {
-  must("ip address add " + prefix + "::1/64 dev " + link + " nodad");
-  must(neighbour,
-       "ip address add " + prefix + "::9/64 dev " + link + " nodad && ip route add fd00::/8 via " + prefix + "::1");
-}
-
 // 127.0.0.0/8 leaves the own loopback and is routed to the host.
 void route_loopback(const netns::Namespace& where, const std::string& gateway, const std::string& interface) {
   must(where,
@@ -106,8 +99,8 @@ Setting::Setting(const Circumstances& circumstances, const std::vector<std::stri
 
 void Setting::prepare_outside() {
   must("ip address add 198.51.100.77/24 dev up0");
-  add_ipv6(world_.outside(), "up0", "2001:db8:100");
-  add_ipv6(wire_, "up1", "2001:db8:101");
+  world_.add_ipv6();
+  World::add_ipv6(wire_, "up1", "2001:db8:101");
   // A host that does not look at source addresses leaves it all to our rules.
   must("for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done");
 }

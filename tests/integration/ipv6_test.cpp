@@ -45,11 +45,7 @@ std::string sysctl(const std::string& path) {
 }
 
 struct Ipv6 : testing::Test {
-  Ipv6() {
-    must(std::string("ip address add ") + kHost + "/64 dev up0 nodad");
-    must(world.outside(),
-         std::string("ip address add ") + kOutside + "/64 dev up0 nodad && ip route add fd00::/8 via " + kHost);
-  }
+  Ipv6() { world.add_ipv6(); }
 
   static void make_network(const std::string& options = "") {
     Program::must_mb("network create --subnet 172.18.0.0/16 --subnet fd00:18::/64 " + options + " n1");

@@ -196,12 +196,13 @@ change::EndpointRequest endpoint_in(const std::string& network) {
 
 }  // namespace
 
-change::AddNetwork network(const std::string& name, const std::string& subnet) {
+change::AddNetwork network(const std::string& name, const std::string& subnet, const std::string& subnet6) {
   change::AddNetwork add;
   add.id = fresh(12);
   add.name = Name::parse(name);
   add.bridge = InterfaceName::parse("br-" + name);
   add.v4.subnet = Subnet::parse(subnet);
+  if (!subnet6.empty()) add.v6.emplace().subnet = Subnet::parse(subnet6);
   return add;
 }
 

@@ -20,8 +20,8 @@ change::AddContainer container(const std::string& name, const std::vector<std::s
                                const std::vector<std::string>& publish = {});
 /// A further network for a container.
 change::Connect connection(const std::string& name, const std::string& to);
-/// A network whose bridge is called after it ("br-NAME").
-change::AddNetwork network(const std::string& name, const std::string& subnet);
+/// A network whose bridge is called after it ("br-NAME"); of both families if there is a `subnet6`.
+change::AddNetwork network(const std::string& name, const std::string& subnet, const std::string& subnet6 = {});
 
 /// The tables of the state file as text, the marker of accidents first; "" while there is none.
 std::string dump_state(const std::string& state_dir);

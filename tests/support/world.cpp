@@ -54,6 +54,8 @@ std::string must(const netns::Namespace& target, const std::string& command) {
 
 std::string must(const std::string& command) { return checked(command, sh(command)); }
 
+std::string iptables_of(Family family) { return family == Family::v4 ? "iptables-legacy" : "ip6tables-legacy"; }
+
 void bring_loopback_up() {
   const netns::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) fail("cannot open a socket");
@@ -91,6 +93,12 @@ netns::Namespace World::add_neighbour(const std::string& name, const std::string
   must("ip link show " + name);
   must(neighbour, "ip link show " + name);
   return neighbour;
+}
+
+void World::add_ipv6(const netns::Namespace& neighbour, const std::string& name, const std::string& prefix) {
+  must("ip address add " + prefix + "::1/64 dev " + name + " nodad");
+  must(neighbour,
+       "ip address add " + prefix + "::9/64 dev " + name + " nodad && ip route add fd00::/8 via " + prefix + "::1");
 }
 
 }  // namespace mb::test

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "netns/netns.h"
+#include "src/model/address.h"
 #include "tests/support/snapshot.h"
 #include "tests/support/traffic.h"
 
@@ -31,6 +32,9 @@ netns::Finished sh(const std::string& command);
 /// The same for steps that must work: returns its standard output, throws with all of it if not.
 std::string must(const netns::Namespace& target, const std::string& command);
 std::string must(const std::string& command);
+
+/// The command for the tables of a family.
+std::string iptables_of(Family family);
 
 /// Brings up lo of the present namespace.
 void bring_loopback_up();
@@ -53,6 +57,10 @@ class World {
   /// Addresses in CIDR form; lo is up.
   [[nodiscard]] static netns::Namespace add_neighbour(const std::string& name, const std::string& host_address,
                                                       const std::string& its_address);
+  /// IPv6 besides on such a pair: PREFIX::1/64 for the host, PREFIX::9/64 for the neighbour, and its route to fd00::/8.
+  static void add_ipv6(const netns::Namespace& neighbour, const std::string& name, const std::string& prefix);
+  /// The same for outside: 2001:db8:100::1 and 2001:db8:100::9.
+  void add_ipv6() const { add_ipv6(outside_, "up0", "2001:db8:100"); }
 
  private:
   netns::Namespace before_;
