@@ -70,9 +70,12 @@ TEST_P(Impostors, OfAnotherNetworkAreNotBelieved) {
     claim(ip("gateway n2"), "ff:ff:ff:ff:ff:ff", ip("c3"));
     claim(ip("c3"), bridge_mac("n1"), ip("gateway n1"));
   };
-  claim_both();
-  ASSERT_TRUE(tcp_talk(at("rogue"), ip("host"), 8083).reached());
-  EXPECT_EQ(count(c3.drain(), is_rogue), 0U);
+  const auto seen_of_rogue = [&] {
+    claim_both();
+    EXPECT_TRUE(tcp_talk(at("rogue"), ip("host"), 8083).reached());
+    return count(c3.drain(), is_rogue);
+  };
+  EXPECT_EQ(in_all_circumstances(seen_of_rogue), 0U);
   EXPECT_THAT(neighbours(at("host"), ip("c3") + " dev " + bridge("n2")), Not(HasSubstr(mac("rogue"))));
 
   must("ip link set $(ip -o link show master " + bridge("n2") + " | sed 's/^[0-9]*: \\([^@:]*\\).*/\\1/') master " +
@@ -89,16 +92,15 @@ INSTANTIATE_TEST_SUITE_P(In, RouterAdvertisements, testing::Values(Family::v6), 
 std::string default_route(const Namespace& where) { return must(where, "ip -6 route show default"); }
 
 TEST_P(RouterAdvertisements, OfAContainerChangeNothingAtTheHost) {
-  const auto advertise = [&] {
+  const auto route_after_an_advertisement = [&] {
     send("rogue", kAllNodes, router_advertisement("fe80::bad", "2001:db8:bad::"));
-    ASSERT_TRUE(tcp_talk(at("rogue"), ip("gateway n1"), 7000).reached());
+    EXPECT_TRUE(tcp_talk(at("rogue"), ip("gateway n1"), 7000).reached());
+    return default_route(at("host"));
   };
-  advertise();
-  EXPECT_EQ(default_route(at("host")), "");
+  EXPECT_EQ(in_all_circumstances(route_after_an_advertisement), "");
   EXPECT_THAT(must("ip -6 address"), Not(HasSubstr("2001:db8:bad:")));
   must("sysctl -qw net.ipv6.conf." + bridge("n1") + ".accept_ra=2");
-  advertise();
-  EXPECT_THAT(default_route(at("host")), HasSubstr("fe80::bad")) << "this test could not have told";
+  EXPECT_THAT(route_after_an_advertisement(), HasSubstr("fe80::bad")) << "this test could not have told";
 }
 
 TEST_P(RouterAdvertisements, OfAContainerAreBelievedByItsSiblings) {
@@ -136,7 +138,7 @@ TEST_P(Redirects, OfAContainerDoNotChangeTheHostsRoutes) {
     EXPECT_TRUE(tcp_talk(at("rogue"), ip("gateway n1"), 7000).reached());
     return way_of("host");
   };
-  EXPECT_THAT(way_after_a_redirect(), HasSubstr("via " + router("c2")));
+  EXPECT_THAT(in_all_circumstances(way_after_a_redirect), HasSubstr("via " + router("c2")));
   must(either("for f in /proc/sys/net/ipv4/conf/*/accept_redirects; do echo 1 > $f; done",
               "sysctl -qw net.ipv6.conf." + bridge("n1") + ".forwarding=0"));
   EXPECT_THAT(way_after_a_redirect(), HasSubstr("via " + router("rogue"))) << "this test could not have told";
@@ -165,7 +167,7 @@ using RedirectsAmongSiblingsV6 = RedirectsAmongSiblings;
 INSTANTIATE_TEST_SUITE_P(In, RedirectsAmongSiblingsV6, testing::Values(Family::v6), name_of);
 
 TEST_P(RedirectsAmongSiblingsV6, InTheNameOfTheGatewayAreNotBelieved) {
-  EXPECT_THAT(way_after_a_redirect(), HasSubstr("via " + ip("gateway n1")));
+  EXPECT_THAT(in_all_circumstances([&] { return way_after_a_redirect(); }), HasSubstr("via " + ip("gateway n1")));
   must(at("c2"), "ip route replace default via " + router("gateway n1") + " dev eth0");
   EXPECT_THAT(way_after_a_redirect(), HasSubstr("via " + router("rogue"))) << "this test could not have told";
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <ostream>
 #include <sstream>
 #include <stdexcept>
 
@@ -66,6 +67,19 @@ const std::vector<Setting::NetworkPlan>& Setting::all_networks() {
   return kPlans;
 }
 
+std::ostream& operator<<(std::ostream& stream, const Circumstances& circumstances) {
+  return stream << "FORWARD " << circumstances.policy << ", bridge-nf-call " << circumstances.bridge_nf;
+}
+
+std::vector<Circumstances> all_circumstances() {
+  std::vector<Circumstances> all;
+  for (const std::string policy : {"DROP", "ACCEPT"}) {
+    if (Setting::kernel_has_bridge_nf()) all.push_back({true, policy});
+    all.push_back({false, policy});
+  }
+  return all;
+}
+
 Target Target::parse(const std::string& text) {
   const auto colon = text.rfind(':');
   return {text.substr(0, colon), static_cast<std::uint16_t>(std::stoi(text.substr(colon + 1)))};
@@ -75,6 +89,14 @@ void Setting::filter_bridged_frames(Family family, bool on) {
   write_switch(family == Family::v4 ? kBridgeNf : "/proc/sys/net/bridge/bridge-nf-call-ip6tables", on);
 }
 
+void Setting::become(const Circumstances& circumstances) {
+  if (kernel_has_bridge_nf()) {
+    for (const Family family : {Family::v4, Family::v6}) filter_bridged_frames(family, circumstances.bridge_nf);
+  }
+  must("iptables-legacy -P FORWARD " + circumstances.policy + " && ip6tables-legacy -P FORWARD " +
+       circumstances.policy);
+}
+
 bool Setting::kernel_has_bridge_nf() { return std::filesystem::exists(kBridgeNf); }
 
 Setting::Setting(const Circumstances& circumstances, const std::vector<std::string>& networks)
@@ -82,12 +104,8 @@ Setting::Setting(const Circumstances& circumstances, const std::vector<std::stri
   std::erase_if(networks_, [&](const NetworkPlan& plan) {
     return !networks.empty() && std::find(networks.begin(), networks.end(), plan.name) == networks.end();
   });
-  if (kernel_has_bridge_nf()) {
-    for (const Family family : {Family::v4, Family::v6}) filter_bridged_frames(family, circumstances.bridge_nf);
-  }
   install_foreign_rules();
-  must("iptables-legacy -P FORWARD " + circumstances.policy + " && ip6tables-legacy -P FORWARD " +
-       circumstances.policy);
+  become(circumstances);
   prepare_outside();
   host_before_ = snapshot_host({.policy_counters = false});
   make_networks();

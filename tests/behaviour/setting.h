@@ -17,6 +17,7 @@
 // itself a default route out of an internal network.
 #pragma once
 
+#include <iosfwd>
 #include <map>
 #include <memory>
 #include <optional>
@@ -37,6 +38,11 @@ struct Circumstances {
   std::string policy = "ACCEPT";  // of FORWARD
 };
 
+std::ostream& operator<<(std::ostream& stream, const Circumstances& circumstances);
+
+/// All that this kernel can have: four, or two without br_netfilter. The last are the usual ones.
+std::vector<Circumstances> all_circumstances();
+
 /// A destination: "c1:80", "host:8080", "gateway n1:7000", "loopback:8081".
 struct Target {
   std::string place;
@@ -52,6 +58,8 @@ class Setting {
   explicit Setting(const Circumstances& circumstances, const std::vector<std::string>& networks = {});
 
   [[nodiscard]] static bool kernel_has_bridge_nf();
+  /// As an administrator would while all goes on.
+  static void become(const Circumstances& circumstances);
   /// The switch for all bridges of the host.
   static void filter_bridged_frames(Family family, bool on);
 
