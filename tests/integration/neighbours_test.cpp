@@ -4,13 +4,18 @@
 // win `doctor` says which rule it is and what lets packets through.
 //
 //     outside 198.51.100.9 ---- 198.51.100.1 host ---- default 172.17.0.0/16: web .2 (8080 -> 80), c2 .3
+//          2001:db8:100::9 ---- 2001:db8:100::1   ---- or, for IPv6, six, which has fd00:17::/64 as well
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <regex>
 #include <thread>
+#include <tuple>
 
+#include "tests/support/capture.h"
 #include "tests/support/foreign_rules.h"
 #include "tests/support/program.h"
 #include "tests/support/snapshot.h"
@@ -31,20 +36,58 @@ struct Neighbours : testing::Test {
 
   Neighbours() { must("ip route add default via 198.51.100.9"); }
 
-  // Publishes, asks through the port, from the container outwards and from its sibling.
-  void expect_everything_works() const {
-    const auto web = Program::namespace_of("web");
-    const TcpServer server(web, "172.17.0.2", 80);
-    const TcpServer outside(world.outside(), "198.51.100.9", 4711);
-    const auto published = tcp_talk(world.outside(), "198.51.100.1", 8080);
-    EXPECT_THAT(published.reply, StartsWith("source=198.51.100.9:")) << published;
-    const auto from_host = tcp_talk(world.host(), "127.0.0.1", 8080);
-    EXPECT_THAT(from_host.reply, StartsWith("source=172.17.0.1:")) << from_host;
-    const auto outwards = tcp_talk(web, "198.51.100.9", 4711);
-    EXPECT_THAT(outwards.reply, StartsWith("source=198.51.100.1:")) << outwards;
-    const auto sibling = tcp_talk(Program::namespace_of("c2"), "172.17.0.2", 80);
-    EXPECT_THAT(sibling.reply, StartsWith("source=172.17.0.3:")) << sibling;
+  // In the default network, or for IPv6 in one of both families.
+  static void make_containers(Family family = Family::v4) {
+    const auto network = network_of(family);
+    if (family == Family::v6) Program::must_mb("network create --subnet 172.17.0.0/16 --subnet fd00:17::/64 six");
+    Program::must_mb("create --network " + network + " -p 8080:80 web");
+    Program::must_mb("create --network " + network + " c2");
   }
+  static std::string network_of(Family family) { return family == Family::v4 ? "default" : "six"; }
+
+  // Asks through the port, from the container outwards and from its sibling; what is not published stays closed.
+  void expect_everything_works(Family family = Family::v4) const {
+    const auto& who = kAddresses.at(family);
+    const auto web = Program::namespace_of("web");
+    const TcpServer server(web, who.web, 80);
+    const TcpServer outside(world.outside(), who.outside, 4711);
+    expect_source(tcp_talk(world.outside(), who.host, 8080), who.outside);
+    expect_source(tcp_talk(world.host(), who.host_of_itself, 8080), who.gateway);
+    expect_source(tcp_talk(web, who.outside, 4711), who.host);
+    expect_source(tcp_talk(Program::namespace_of("c2"), who.web, 80), who.c2);
+    EXPECT_EQ(come_straight(family), 0U);
+    must(iptables_of(family) + " -I FORWARD -j ACCEPT");
+    EXPECT_EQ(come_straight(family), 1U) << "this test could not have told";
+    must(iptables_of(family) + " -D FORWARD -j ACCEPT");
+  }
+
+  // How many datagrams reach web from outside under its own address; who comes through the port is the barrier.
+  [[nodiscard]] std::size_t come_straight(Family family) const {
+    const auto& who = kAddresses.at(family);
+    Capture at_web(Program::namespace_of("web"), "eth0", Direction::incoming);
+    udp_talk(world.outside(), who.web, 81, {.deadline = std::chrono::milliseconds(0)});
+    tcp_talk(world.outside(), who.host, 8080);
+    return count(at_web.until([](const Packet& p) { return p.is_syn(); }),
+                 [](const Packet& p) { return p.protocol == 17 && p.target_port == 81; });
+  }
+
+  static void expect_source(const Outcome& outcome, const std::string& address) {
+    const bool is_v6 = address.find(':') != std::string::npos;
+    EXPECT_THAT(outcome.reply, StartsWith("source=" + (is_v6 ? "[" + address + "]:" : address + ":"))) << outcome;
+  }
+
+  struct Addresses {
+    std::string outside;
+    std::string host;
+    std::string host_of_itself;  // by which it asks for a port of its own
+    std::string gateway;
+    std::string web;
+    std::string c2;
+  };
+  inline static const std::map<Family, Addresses> kAddresses{
+      {Family::v4, {"198.51.100.9", "198.51.100.1", "127.0.0.1", "172.17.0.1", "172.17.0.2", "172.17.0.3"}},
+      {Family::v6,
+       {"2001:db8:100::9", "2001:db8:100::1", "2001:db8:100::1", "fd00:17::1", "fd00:17::2", "fd00:17::3"}}};
 
   [[nodiscard]] Outcome ask_published() const {
     const TcpServer server(Program::namespace_of("web"), "172.17.0.2", 80);
@@ -52,40 +95,60 @@ struct Neighbours : testing::Test {
   }
 };
 
-struct Set {
-  ForeignRules rules;
-  int bridge_nf;
-};
+// Rules of somebody else, whether bridged frames pass iptables, and in which network ours are (make_containers).
+using Set = std::tuple<ForeignRules, int, Family>;
 
-void PrintTo(const Set& set, std::ostream* stream) { *stream << set.rules.name << set.bridge_nf; }
+std::string name_of(const testing::TestParamInfo<Set>& test) {
+  const auto& [rules, bridge_nf, family] = test.param;
+  return rules.name + "BridgeNf" + std::to_string(bridge_nf) + std::string(to_string(family));
+}
 
 struct NeighbourSet : Neighbours, testing::WithParamInterface<Set> {
-  NeighbourSet() {
+  NeighbourSet() : rules(std::get<ForeignRules>(GetParam())), family(std::get<Family>(GetParam())) {
     // Absent where the kernel has no br_netfilter; then both values are the same test.
-    sh("sysctl -qw net.bridge.bridge-nf-call-iptables=" + std::to_string(GetParam().bridge_nf));
+    for (const std::string tool : {"iptables", "ip6tables"}) {
+      sh("sysctl -qw net.bridge.bridge-nf-call-" + tool + "=" + std::to_string(std::get<int>(GetParam())));
+    }
+    world.add_ipv6();
   }
+
+  void expect_all_families_work() const {
+    expect_everything_works();
+    if (family == Family::v6) expect_everything_works(Family::v6);
+  }
+
+  const ForeignRules& rules;
+  const Family family;
 };
 
 TEST_P(NeighbourSet, StaysByteForByteAndEverythingOfOursWorks) {
-  restore(GetParam().rules);
+  std::optional<SilentIcmpv6> silence(std::in_place);
+  restore(rules);
   const auto before = snapshot_host({.policy_counters = false});
   const auto theirs = foreign_rules_now();
-  Program::must_mb("create -p 8080:80 web");
-  Program::must_mb("create c2");
+  make_containers(family);
+  EXPECT_EQ(foreign_rules_now(), theirs);
+  for (const std::string verb : {"publish web 9090:80", "publish --move c2 9090:80", "unpublish c2 9090:80", "rm c2"}) {
+    Program::must_mb(verb);
+    EXPECT_EQ(foreign_rules_now(), theirs) << verb;
+  }
+  must(iptables_of(family) + " -F MINIBRIDGE-ENTER");
+  EXPECT_EQ(Program::mb("repair --check").status, 5);
+  Program::must_mb("repair");
   EXPECT_EQ(foreign_rules_now(), theirs);
   Program::must_mb("down");
   EXPECT_EQ(snapshot_host({.policy_counters = false}), before);
-  Program::must_mb("create -p 8080:80 web");
-  Program::must_mb("create c2");
-  expect_everything_works();  // which moves counters of theirs too
+  silence.reset();
+  make_containers(family);
+  expect_all_families_work();  // which moves counters of theirs too
   const auto doctor = Program::mb("doctor");
   EXPECT_EQ(doctor.status, 0) << doctor.out;
 }
 
 TEST_P(NeighbourSet, ThatComesLaterAndReplacesWholeTablesIsOutlivedAfterRepair) {
-  Program::must_mb("create -p 8080:80 web");
-  Program::must_mb("create c2");
-  restore(GetParam().rules);  // ours in these tables are gone
+  make_containers(family);
+  std::optional<SilentIcmpv6> silence(std::in_place);
+  restore(rules);  // ours in these tables are gone
   const auto theirs = foreign_rules_now();
   EXPECT_EQ(Program::mb("repair --check").status, 5);
   const auto findings = Program::mb("doctor");
@@ -93,66 +156,75 @@ TEST_P(NeighbourSet, ThatComesLaterAndReplacesWholeTablesIsOutlivedAfterRepair) 
   EXPECT_THAT(findings.out, AllOf(HasSubstr("differs"), HasSubstr("mend: minibridge repair")));
   Program::must_mb("repair");
   EXPECT_EQ(foreign_rules_now(), theirs);
-  expect_everything_works();
+  silence.reset();
+  expect_all_families_work();
   EXPECT_EQ(Program::mb("doctor").status, 0) << Program::mb("doctor").out;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, NeighbourSet,
-                         testing::Values(Set{docker_rules(), 0}, Set{docker_rules(), 1}, Set{ufw_rules(), 0},
-                                         Set{ufw_rules(), 1}, Set{firewalld_rules(), 0}, Set{firewalld_rules(), 1},
-                                         Set{libvirt_rules(), 0}, Set{libvirt_rules(), 1}),
-                         [](const auto& set) {
-                           return set.param.rules.name + "BridgeNf" + std::to_string(set.param.bridge_nf);
-                         });
+                         testing::Combine(testing::Values(docker_rules(), ufw_rules(), firewalld_rules(),
+                                                          libvirt_rules()),
+                                          testing::Values(0, 1), testing::Values(Family::v4, Family::v6)),
+                         name_of);
 
-TEST_F(Neighbours, DockersJumpsInFrontOfOursAreNoHindrance) {
-  Program::must_mb("create -p 8080:80 web");
-  Program::must_mb("create c2");
+struct NeighboursIn : Neighbours, testing::WithParamInterface<Family> {
+  NeighboursIn() { world.add_ipv6(); }
+
+  const std::string iptables = iptables_of(GetParam());
+};
+INSTANTIATE_TEST_SUITE_P(All, NeighboursIn, testing::Values(Family::v4, Family::v6),
+                         [](const auto& test) { return std::string(to_string(test.param)); });
+
+TEST_P(NeighboursIn, DockersJumpsInFrontOfOursAreNoHindrance) {
+  make_containers(GetParam());
   // As when its daemon starts after us: chains added, jumps put to the top.
-  auto later = docker_rules().legacy;
+  auto later = GetParam() == Family::v4 ? docker_rules().v4 : docker_rules().v6;
   for (std::size_t at = 0; (at = later.find("-A FORWARD", at)) != std::string::npos;) later.replace(at, 2, "-I");
-  must("iptables-legacy-restore -w --noflush <<'END'\n" + later + "END");
-  expect_everything_works();
+  must(iptables + "-restore -w --noflush <<'END'\n" + later + "END");
+  expect_everything_works(GetParam());
   const auto findings = Program::json("doctor");
   for (const auto& finding : findings) EXPECT_EQ(finding["weight"], "remark") << finding;
 }
 
-TEST_F(Neighbours, AFlushByOthersIsRepairedAndTakesNothingOfTheirsAlong) {
+TEST_P(NeighboursIn, AFlushByOthersIsRepairedAndTakesNothingOfTheirsAlong) {
   restore(docker_rules());
-  Program::must_mb("create -p 8080:80 web");
-  Program::must_mb("create c2");
-  must("iptables-legacy -F && iptables-legacy -t nat -F && iptables-legacy -t raw -F");
-  must("iptables-legacy -A INPUT -s 203.0.113.9 -j DROP");
+  make_containers(GetParam());
+  must(iptables + " -F && " + iptables + " -t nat -F && " + iptables + " -t raw -F");
+  must(iptables + " -A INPUT -p tcp --dport 25 -j DROP");
+  std::optional<SilentIcmpv6> silence(std::in_place);
   const auto theirs = foreign_rules_now();
   EXPECT_EQ(Program::mb("repair --check").status, 5);
   Program::must_mb("repair");
   EXPECT_EQ(foreign_rules_now(), theirs);
-  expect_everything_works();
+  silence.reset();
+  expect_everything_works(GetParam());
 }
 
-TEST_F(Neighbours, AForeignProcessThatAddsAndDeletesAllTheTimeLosesNothingAndBreaksNothing) {
+TEST_P(NeighboursIn, AForeignProcessThatAddsAndDeletesAllTheTimeLosesNothingAndBreaksNothing) {
   restore(docker_rules());
+  make_containers(GetParam());
   netns::Finished writer;
   std::thread foreign([&] {
-    writer = sh(world.host(),
-                "i=0; while [ $i -lt 25 ]; do i=$((i+1)); "
-                "iptables-legacy -w -A DOCKER-USER -s 203.0.113.$i -j RETURN && "
-                "iptables-legacy -w -t nat -A DOCKER -p tcp --dport $((6000+i)) -j DNAT --to-destination 10.200.0.3 && "
-                "iptables-legacy -w -D DOCKER-USER -s 203.0.113.$i -j RETURN || exit 1; done");
+    const bool is_v4 = GetParam() == Family::v4;
+    writer = sh(world.host(), "iptables=" + iptables + " net=" + (is_v4 ? "203.0.113." : "2001:db8:113::") +
+                                  " to=" + (is_v4 ? "10.200.0.3" : "fd00:200::3") +
+                                  "; i=0; while [ $i -lt 25 ]; do i=$((i+1)); "
+                                  "$iptables -w -A DOCKER-USER -s $net$i -j RETURN && "
+                                  "$iptables -w -t nat -A DOCKER -p tcp --dport $((6000+i)) -j DNAT --to $to && "
+                                  "$iptables -w -D DOCKER-USER -s $net$i -j RETURN || exit 1; done");
   });
-  Program::must_mb("create -p 8080:80 web");
   for (int i = 0; i < 5; ++i) {
-    Program::must_mb("create -p 80 other" + std::to_string(i));
+    Program::must_mb("create --network " + network_of(GetParam()) + " -p 80 other" + std::to_string(i));
     Program::must_mb("publish web 9090:80");
     Program::must_mb("unpublish web 9090:80");
     Program::must_mb("rm other" + std::to_string(i));
   }
   foreign.join();
   EXPECT_EQ(writer.status, 0) << writer.err;
-  EXPECT_EQ(must("iptables-legacy -t nat -S DOCKER | grep -c 10.200.0.3"), "25\n");
-  EXPECT_EQ(must("iptables-legacy -S DOCKER-USER | grep -c 203.0.113 || true"), "0\n");
+  EXPECT_EQ(must(iptables + " -t nat -S DOCKER | grep -c 'dport 60'"), "25\n");
+  EXPECT_EQ(must(iptables + " -S DOCKER-USER | grep -c -- -s || true"), "0\n");
   EXPECT_EQ(Program::mb("repair --check").status, 0);
-  EXPECT_TRUE(ask_published().reached());
+  expect_everything_works(GetParam());
 }
 
 // --- nf_tables: a drop there is final ---------------------------------------------------------------------------------
@@ -335,8 +407,8 @@ INSTANTIATE_TEST_SUITE_P(
 // The same for a network of both families: what is wrong is wrong in IPv6 only.
 struct DoctorMendsIpv6 : Mending {
   DoctorMendsIpv6() {
-    must("ip address add 2001:db8:100::1/64 dev up0 nodad && ip -6 route add default via 2001:db8:100::9");
-    must(world.outside(), "ip address add 2001:db8:100::9/64 dev up0 nodad");
+    world.add_ipv6();
+    must("ip -6 route add default via 2001:db8:100::9");
     Program::must_mb("network create --subnet 172.18.0.0/16 --subnet fd00:18::/64 --bridge-name six six");
     Program::must_mb("create --network six -p 8080:80 web");
   }
@@ -383,11 +455,10 @@ INSTANTIATE_TEST_SUITE_P(
 // Ours accept before a policy is asked.
 TEST_F(Neighbours, APolicyOfDropInForwardStopsNothingAndIsNoFinding) {
   must("iptables-legacy -P FORWARD DROP && ip6tables-legacy -P FORWARD DROP");
-  Program::must_mb("network create --subnet 172.17.0.0/16 --subnet fd00:17::/64 six");
-  Program::must_mb("create --network six -p 8080:80 web");
-  Program::must_mb("create --network six c2");
+  world.add_ipv6();
+  make_containers(Family::v6);
   EXPECT_TRUE(stops().empty());
-  expect_everything_works();
+  for (const Family family : {Family::v4, Family::v6}) expect_everything_works(family);
 }
 
 // --- the operator's own chain -----------------------------------------------------------------------------------------
