@@ -147,7 +147,7 @@ TEST_P(Isolation, LetsNothingCrossWhileNetworksContainersAndPortsComeAndGo) {
     for (const std::string place : {"c1", "c3"}) expect_an_answer_of(place);
     return fire.crossed();
   };
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 50; ++i) {
     const auto number = std::to_string(i);
     change({passing("x" + number, number)});
     change({container("x" + number, {i % 2 == 0 ? "n1" : "n2", "x" + number})});
@@ -160,7 +160,7 @@ TEST_P(Isolation, LetsNothingCrossWhileNetworksContainersAndPortsComeAndGo) {
   for (int i = 0; i < 10; ++i) publish(i % 2 == 0 ? "c1" : "c3", ports_from(10'000 + 20 * i, 20));
   EXPECT_EQ(crossed(), 0U);
   for (int i = 0; i < 10; ++i) unpublish(i % 2 == 0 ? "c1" : "c3", ports_from(10'000 + 20 * i, 20));
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 50; ++i) {
     const auto number = std::to_string(i);
     change({mb::change::RemoveContainer{"x" + number}});
     change({mb::change::RemoveNetwork{"x" + number}});
