@@ -52,7 +52,10 @@ class Changing : public testing::Test {
   [[nodiscard]] const World& world() const { return world_; }
   [[nodiscard]] const engine::Engine& engine() const { return engine_; }
 
-  static std::string look() { return must("ip -o link && iptables-legacy-save | grep -v '^#'"); }
+  static std::string look() {
+    settle_carriers();
+    return must("ip -o link && iptables-legacy-save | grep -v '^#'");
+  }
 
   /// "100:80", "101:80" …
   static std::vector<std::string> ports_from(int first, int count) {

@@ -77,14 +77,12 @@ std::string sysctls() {
   return text;
 }
 
-// Asking for a link makes the kernel settle its carrier, which it otherwise does up to a second later; twice, because that
-// of a bridge follows that of its ports.
+}  // namespace
+
 void settle_carriers() {
   const std::string links = "ip -o link | sed 's/^[0-9]*: \\([^:@]*\\).*/link show dev \\1/'";
   for (int pass = 0; pass < 2; ++pass) must(links + " | ip -force -batch - >/dev/null 2>&1 || true");
 }
-
-}  // namespace
 
 std::string normalise_rules(const std::string& dump, const SnapshotOptions& options) {
   std::string text;

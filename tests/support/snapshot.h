@@ -21,4 +21,8 @@ std::string snapshot_host(const SnapshotOptions& options = {});
 /// The part for one dump of iptables-save -c, pure: for a test of its own.
 std::string normalise_rules(const std::string& dump, const SnapshotOptions& options = {});
 
+/// Asking for a link makes the kernel settle its carrier, which it otherwise does up to a second later; twice, because that
+/// of a bridge follows that of its ports.
+void settle_carriers();
+
 }  // namespace mb::test

@@ -96,9 +96,13 @@ netns::Namespace World::add_neighbour(const std::string& name, const std::string
 }
 
 void World::add_ipv6(const netns::Namespace& neighbour, const std::string& name, const std::string& prefix) {
-  must("ip address add " + prefix + "::1/64 dev " + name + " nodad");
-  must(neighbour,
-       "ip address add " + prefix + "::9/64 dev " + name + " nodad && ip route add fd00::/8 via " + prefix + "::1");
+  // Even without duplicate address detection the kernel takes an address into use a while later, in a worker of its own.
+  const auto add = [&](const std::string& address) {
+    return "ip address add " + address + "/64 dev " + name + " nodad && until ip -6 route show table local dev " +
+           name + " | grep -q '" + address + " '; do :; done";
+  };
+  must(add(prefix + "::1"));
+  must(neighbour, add(prefix + "::9") + " && ip route add fd00::/8 via " + prefix + "::1");
 }
 
 }  // namespace mb::test
