@@ -20,6 +20,7 @@ namespace mb::engine {
 namespace {
 
 constexpr Passage::Extent kTouched{};
+constexpr Passage::Extent kTouchedFlowsLast{false, false, true};
 constexpr Passage::Extent kEverything{true, false};
 constexpr Passage::Extent kEverythingBack{true, true};
 
@@ -115,7 +116,7 @@ Outcome Engine::run(const std::vector<Change>& changes) const {
   heal(setup_, session, changes);
   auto delta = delta_of(changes, session);
   refuse_to_take_out_the_living(setup_, delta);
-  Passage passage(setup_, session, std::move(delta), kTouched);
+  Passage passage(setup_, session, std::move(delta), kTouchedFlowsLast);
   const bool rolls_forward = std::any_of(changes.begin(), changes.end(), removes);
   return rolls_forward ? passage.roll_forward() : passage.carry_out();
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -140,7 +141,16 @@ void Passage::compute() {
   }
   scope_ = plan::scope_of(looked_at, input_);
   scope_.everything = extent_.everything;
-  plan_ = remaining();
+  plan_ = first_plan();
+}
+
+// Where there is nothing else to do it is asked for flows all the same; else left_over() will.
+Plan Passage::first_plan() {
+  if (!extent_.flows_last) return remaining();
+  auto flows = std::exchange(scope_.flows, {});
+  auto plan = remaining();
+  scope_.flows = std::move(flows);
+  return plan.empty() && !scope_.flows.empty() ? remaining() : plan;
 }
 
 // What still differs.
@@ -366,10 +376,13 @@ Outcome Passage::roll_forward() {
   const auto pinned = pin_again();
   remember_sysctls();
   auto failures = try_all();
-  if (failures.empty()) {
-    if (const auto left = left_over(); !left.empty()) {
+  try {
+    const auto left = failures.empty() ? left_over() : Plan();
+    if (!left.empty()) {
       failures.emplace_back(ErrorKind::failed, fmt::format("still to do: {}", print(left.front(), name_of_)));
     }
+  } catch (const std::exception& failure) {
+    failures.push_back(as_error(failure));
   }
   if (!failures.empty()) {
     Error first(failures.front().kind(), failures.front().message(),

@@ -19,6 +19,9 @@ class Passage {
   struct Extent {
     bool everything = false;  // look at all that is ours, not only at what the delta touches
     bool give_back = false;   // put sysctls of the host back
+    // The flows that are to be forgotten are looked for once, when the rest is done: the kernel takes ten milliseconds to go
+    // through its table. Not for who wants to know beforehand.
+    bool flows_last = false;
   };
 
   Passage(const Setup& setup, Session& session, Delta delta, Extent extent);
@@ -38,6 +41,7 @@ class Passage {
  private:
   void compute();
   Plan remaining();
+  Plan first_plan();
   Plan left_over();
   Plan forget_late_flows(Plan left);
   void tell(const Step& step) const;
