@@ -50,6 +50,11 @@ void Worker::Task::finish() {
 }
 
 void Worker::Task::hurry() {
+  if (!job_) return;
+  {
+    const std::lock_guard lock(worker_->mutex_);
+    if (job_->state != State::waiting) return;
+  }
   worker_->have_thread();  // the first one may have left before it came to this
   worker_->bring_here();
 }

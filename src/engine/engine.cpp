@@ -20,7 +20,7 @@ namespace mb::engine {
 namespace {
 
 constexpr Passage::Extent kTouched{};
-constexpr Passage::Extent kTouchedFlowsLast{false, false, true};
+constexpr Passage::Extent kTouchedFlowsLast{.flows_last = true};
 constexpr Passage::Extent kEverything{true, false};
 constexpr Passage::Extent kEverythingBack{true, true};
 

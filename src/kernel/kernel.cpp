@@ -88,15 +88,10 @@ class RealKernel final : public Kernel {
     return with_our_errors([&] {
       // The tables share nothing with links and files.
       Ruleset rules;
-      const auto reading = [&] { rules = read_rules(scope); };
-      auto beside = config_.worker != nullptr ? config_.worker->offer(reading) : netns::Worker::Task();
+      auto reading = worker().offer([&] { rules = read_rules(scope); });
       Actual actual = Observer(config_.identity, host_, namespaces_, files_).observe(scope);
       actual.sysctls = read_sysctls(namespaces_, scope.sysctls);
-      if (config_.worker != nullptr) {
-        beside.finish();
-      } else {
-        reading();
-      }
+      reading.finish();
       actual.rules = std::move(rules);
       actual.flows = find_flows(scope.flows, [this](Family family) { return local_addresses(family); });
       actual.name_servers = running_name_servers(scope);
@@ -271,7 +266,7 @@ class RealKernel final : public Kernel {
   void carry_out(const step::DeleteFlows& s) { delete_flows(s.flows); }
   void carry_out(const step::StartNameServer& s) {
     // A copy of this process that another thread was at work in would begin with its locks held for ever.
-    if (config_.worker != nullptr) config_.worker->wait();
+    worker().wait();
     name_servers().start(s.network);
   }
   void carry_out(const step::StopNameServer& s) { name_servers().stop(s.network); }
@@ -286,6 +281,8 @@ class RealKernel final : public Kernel {
       if (e.error_number() != ENOENT) throw;  // a kernel without IPv6
     }
   }
+
+  netns::Worker& worker() { return config_.worker != nullptr ? *config_.worker : idle_; }
 
   NameServers& name_servers() {
     if (!config_.name_servers) throw Error(ErrorKind::failed, "name servers cannot be started here");
@@ -334,6 +331,7 @@ class RealKernel final : public Kernel {
   }
 
   Config config_;
+  netns::Worker idle_;  // for want of another: never has a thread
   Socket host_;
   Namespaces namespaces_;
   Files files_;
