@@ -47,6 +47,18 @@ class Repair : public testing::TestWithParam<Damage> {
         "iptables-legacy-save | grep '^-A MINIBRIDGE-PUBLISH' | sort");
   }
 
+  // With all that was still on its way, such as the end of a connection, which counts.
+  static std::string quiet_host() {
+    auto before = snapshot_host();
+    constexpr int kMostLooks = 20;
+    for (int look = 0; look < kMostLooks; ++look) {
+      auto now = snapshot_host();
+      if (now == before) break;
+      before = std::move(now);
+    }
+    return before;
+  }
+
   void expect_traffic() const {
     for (const std::uint16_t port : {std::uint16_t{8080}, std::uint16_t{8081}}) {
       const auto outcome = tcp_talk(world_.outside(), "198.51.100.1", port);
@@ -70,7 +82,7 @@ TEST_P(Repair, SaysItMendsItAndTouchesNothingElse) {
   expect_traffic();
   ASSERT_EQ(Program::mb("repair --check").status, 0);
   must(GetParam().command);
-  const auto broken = snapshot_host();
+  const auto broken = quiet_host();
 
   const auto check = Program::mb("repair --check");
   EXPECT_EQ(check.status, 5);
